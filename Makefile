@@ -1,0 +1,84 @@
+# Every target works as the first command typed in a fresh clone on Debian 12 with python3, git and
+# make: it makes .venv from the locked versions, and installs missing Debian packages as root or by
+# sudo (.ci/debian-packages). Nothing needs an activated environment.
+
+PYTHON ?= python3
+# More for the program: `make run ARGS="--store memory:// --log-level debug"`, and
+# `make test ARGS="-k lease -x"`, which leaves out the coverage gates.
+ARGS ?=
+# What the tests need besides python3-venv. None yet; tests against real servers will add
+# etcd-server, etcd-client, nats-server. Their services are not started on installing.
+DEBIAN_TEST_PACKAGES :=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet $(LOCK_FLAGS)
+# The modules without I/O, as files; .importlinter is the one place that lists them.
+SANS_IO = $(shell sed -n '/^\[importlinter:contract:sans-io\]/,/^forbidden_modules/ \
+	s,^ \+\(discovery\|transports\)\.\([a-z_]\+\)$$,\1/\2.py,p' .importlinter | paste -sd,)
+
+unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format bench lock clean
+
+help: ## List the targets.
+	@sed -n 's/^\([a-z]\+\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+run: $(VENV)/.run ## Start discoveryd here; options in ARGS.
+	@echo "discoveryd: requests on zmq://127.0.0.1:4710, http://127.0.0.1:4712/readyz says when it is up."
+	@echo "In a program: async with discovery.connect(\"zmq://127.0.0.1:4710\") as d: ... ($(BIN)/python)"
+	@echo "Stop it with Ctrl-C. Its options: make run ARGS=--help"
+	@exec $(BIN)/discoveryd $(ARGS)
+
+test: $(VENV)/.dev ## Run the tests and hold the coverage against its gates.
+	@.ci/debian-packages $(DEBIAN_TEST_PACKAGES)
+	@$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(ARGS)
+ifeq ($(strip $(ARGS)),)
+	@$(BIN)/coverage combine --quiet
+	@echo "Coverage of everything:"
+	@$(BIN)/coverage report
+	@echo "Coverage of the modules without I/O:"
+	@$(BIN)/coverage report --fail-under=100 --include=$(SANS_IO)
+endif
+
+lint: $(VENV)/.dev ## Check format, style, types and the direction of imports.
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## Format the code and mend what can be mended.
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+bench: $(VENV)/.dev ## Run the benchmarks.
+	@set -e; for file in $(wildcard benchmarks/bench_*.py); do echo "$$file"; $(BIN)/python "$$file" $(ARGS); done
+
+lock: $(VENV)/.dev ## Lock the versions anew from pyproject.toml; LOCK_FLAGS=--upgrade for newer ones.
+	$(PIP_COMPILE) --extra http --extra fast --output-file requirements/run.txt pyproject.toml
+	$(PIP_COMPILE) --extra http --extra fast --extra test --extra dev \
+		--constraint requirements/run.txt --output-file requirements/dev.txt pyproject.toml
+
+clean: ## Remove everything that the other targets make.
+	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .hypothesis
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# A stamp is as new as what it was made from, so that the next call installs nothing.
+$(VENV)/.run: requirements/run.txt pyproject.toml | $(VENV)/.made
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/.made
+$(VENV)/.run $(VENV)/.dev:
+	@echo "Installing $< into $(VENV)"
+	@$(PIP_INSTALL) --require-hashes --requirement $<
+	@PYTHONWARNINGS=ignore $(PIP_INSTALL) --no-deps --no-build-isolation --editable . # setuptools warns of every editable install
+	@touch $@
+
+$(VENV)/.made:
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" \
+		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c "import ensurepip, venv" 2>/dev/null || .ci/debian-packages python3-venv
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@

@@ -1,0 +1,78 @@
+"""Fixtures that hold for every test: what blocks the loop or is left behind fails the test.
+
+Left behind can be a task, a thread or a socket. Each gets a moment to end, since threads and
+ZMQ's sockets end a little after they were told to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+from blockbuster import blockbuster_ctx
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterator
+
+GRACE_S = 2.0
+
+
+def _open_sockets() -> frozenset[str]:
+    """Return the names of the process's sockets, "socket:[inode]"."""
+    names = set()
+    for link in Path("/proc/self/fd").iterdir():
+        try:
+            name = str(link.readlink())
+        except FileNotFoundError:  # closed since, such as the one that lists the folder
+            continue
+        if name.startswith("socket:"):
+            names.add(name)
+    return frozenset(names)
+
+
+def _wait_a_little() -> None:
+    time.sleep(0.005)  # real, also where the loop's time is virtual
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls() -> Iterator[None]:
+    with blockbuster_ctx(["discovery", "transports"]):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_leaked_threads() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    # A loop joins its own executor's threads when it is closed, which is later than this.
+    leaked = [
+        thread
+        for thread in threading.enumerate()
+        if thread not in before and not thread.name.startswith("asyncio_")
+    ]
+    deadline = time.monotonic() + GRACE_S
+    for thread in leaked:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    leaked = [thread for thread in leaked if thread.is_alive()]
+    assert not leaked, f"leaked threads: {leaked}"
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def no_leaked_tasks_and_sockets() -> AsyncGenerator[None]:
+    tasks, sockets = asyncio.all_tasks(), _open_sockets()
+    yield
+    deadline = time.monotonic() + GRACE_S
+    while True:
+        await asyncio.sleep(0)  # let cancelled tasks finish and closed transports close
+        leaked_tasks = asyncio.all_tasks() - tasks - {asyncio.current_task()}
+        leaked_sockets = _open_sockets() - sockets
+        if not (leaked_tasks or leaked_sockets) or time.monotonic() > deadline:
+            break
+        _wait_a_little()
+    assert not leaked_tasks, f"leaked tasks: {leaked_tasks}"
+    assert not leaked_sockets, f"leaked sockets: {leaked_sockets}"
