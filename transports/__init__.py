@@ -1,0 +1,1 @@
+"""How bytes move between processes: addresses, codecs, frames, pub/sub, requests."""

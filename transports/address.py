@@ -1,0 +1,123 @@
+"""Addresses: where a peer listens, and by which transport; parsed once, from a URL."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, replace
+from typing import Final
+
+from transports.errors import AddressError
+
+_WITH_PORT: Final = ("zmq", "nats", "tcp")
+_SCHEMES: Final = (*_WITH_PORT, "memory")
+_MAX_PORT: Final = 65535
+_HOST_NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?\.?")
+_MEMORY_NAME: Final = re.compile(r"[^\s/,?#@]*")
+_EXPECTED: Final = (
+    "expected zmq://host:port[,host:port], nats://host:port[,host:port], tcp://host:port "
+    "or memory://name; an IPv6 host is written in brackets"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """One place where a peer listens.
+
+    `host` is a name, an IP address without brackets, or `*` for every interface; for `memory` it
+    is the name, possibly empty. `port` is 0 for any free one and None for `memory`. `path` is
+    empty or starts with a slash.
+    """
+
+    scheme: str
+    host: str
+    port: int | None = None
+    path: str = ""
+
+    def __str__(self) -> str:
+        """Return the URL of this one address; `parse_url` reads it back."""
+        return f"{self.scheme}://{self.netloc}{self.path}"
+
+    @property
+    def netloc(self) -> str:
+        """Return host and port as they stand in a URL, an IPv6 host in brackets."""
+        if self.port is None:
+            return self.host
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_wildcard(self) -> bool:
+        """Whether this means every interface: one can listen on it, but not connect to it."""
+        return self.host == "*" or _is_unspecified(self.host)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it: 127.0.0.0/8, ::1, localhost, or `memory`."""
+        if self.scheme == "memory" or self.host.lower().rstrip(".") == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def with_port(self, port: int) -> Address:
+        """Return the same address with another port."""
+        return replace(self, port=port)
+
+
+def parse_url(url: str) -> tuple[Address, ...]:
+    """Return the addresses that a URL names, in its order; there is at least one.
+
+    Args:
+        url: `scheme://host:port[,host:port]`, or `memory://name`.
+
+    Raises:
+        AddressError: it is anything else; the text names the URL and what is expected.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in _SCHEMES:
+        raise _wrong(url, f"scheme {scheme!r} is not known" if separator else "it has no scheme")
+    if "@" in rest:
+        raise _wrong(f"{scheme}://…", "credentials do not belong in an address")
+    if scheme == "memory":
+        if not _MEMORY_NAME.fullmatch(rest):
+            raise _wrong(url, f"the name {rest!r} has a character that is not allowed")
+        return (Address(scheme=scheme, host=rest),)
+    places, slash, path = rest.partition("/")
+    if slash and scheme == "zmq":
+        raise _wrong(url, "a zmq address has no path")
+    return tuple(_parse_place(url, scheme, place, slash + path) for place in places.split(","))
+
+
+def _parse_place(url: str, scheme: str, place: str, path: str) -> Address:
+    host, separator, port = place.rpartition(":")
+    if not separator or port.endswith("]"):
+        raise _wrong(url, f"{place!r} has no port")
+    if not (port.isascii() and port.isdigit() and len(port) <= len(str(_MAX_PORT))):
+        raise _wrong(url, f"port {port!r} is not a number")
+    if int(port) > _MAX_PORT:
+        raise _wrong(url, f"port {port} is above {_MAX_PORT}")
+    return Address(scheme=scheme, host=_parse_host(url, host), port=int(port), path=path)
+
+
+def _parse_host(url: str, host: str) -> str:
+    if host == "*" or _HOST_NAME.fullmatch(host):
+        return host
+    if host.startswith("[") and host.endswith("]"):
+        try:
+            ipaddress.IPv6Address(host[1:-1])
+        except ValueError as exc:
+            raise _wrong(url, f"{host} is not an IPv6 address") from exc
+        return host[1:-1]
+    raise _wrong(url, f"host {host!r} is not a name, an IP address or '*'")
+
+
+def _is_unspecified(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def _wrong(url: str, reason: str) -> AddressError:
+    return AddressError(f"address {url!r} cannot be used: {reason}; {_EXPECTED}")

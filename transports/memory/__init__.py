@@ -1,0 +1,1 @@
+"""Transports inside one process and one event loop, by name; nothing is copied."""

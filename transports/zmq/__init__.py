@@ -1,0 +1,1 @@
+"""Transports between processes, over ZeroMQ: ROUTER and DEALER, XPUB and SUB."""

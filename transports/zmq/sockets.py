@@ -1,0 +1,188 @@
+"""Make, bind, connect and end ZMQ sockets, with the options that all of ours have."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket as stdlib_socket
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import zmq
+
+from transports.errors import UnreachableError
+from transports.zmq.pump import resolve
+
+if TYPE_CHECKING:
+    from transports.address import Address
+
+NOBLOCK: Final = int(zmq.NOBLOCK)
+"""As a plain int: the enum costs more than the call."""
+
+NOBLOCK_MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
+
+MAX_MESSAGE_BYTES: Final = 4 << 20
+"""A peer that sends a larger part is cut off by ZMQ; frames end far below."""
+
+HIGH_WATER_MARK: Final = 10_000
+"""How many messages may wait for one peer, on each side."""
+
+_LINGER_MS: Final = 250
+_MAX_CLIENT_SOCKETS: Final = 65_536
+_LISTEN_BACKLOG: Final = 1024
+_COMMON: Final[dict[int, int]] = {
+    zmq.MAXMSGSIZE: MAX_MESSAGE_BYTES,
+    zmq.SNDHWM: HIGH_WATER_MARK,
+    zmq.RCVHWM: HIGH_WATER_MARK,
+    zmq.HEARTBEAT_IVL: 1000,
+    zmq.HEARTBEAT_TIMEOUT: 3000,
+}
+_LISTENING: Final[dict[int, int]] = {
+    **_COMMON,
+    zmq.LINGER: _LINGER_MS,
+    zmq.BACKLOG: _LISTEN_BACKLOG,
+}
+_CONNECTING: Final[dict[int, int]] = {
+    **_COMMON,
+    zmq.LINGER: 0,
+    zmq.RECONNECT_IVL: 50,
+    zmq.RECONNECT_IVL_MAX: 1000,
+    zmq.CONNECT_TIMEOUT: 3000,
+}
+
+
+async def listen(kind: int, address: Address) -> tuple[zmq.Socket[bytes], Address]:
+    """Return a bound socket, in a context of its own, and where it listens.
+
+    Its own context makes its end known: `end_listening` returns when the port is free.
+
+    Raises:
+        UnreachableError: the address cannot be had; the text names it and says why.
+    """
+    host = await _ip_of(address)
+    context = zmq.Context()
+    try:
+        socket = context.socket(kind)
+        _configure(socket, _LISTENING, address)
+        port = address.port or "*"
+        socket.bind(f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}")
+        bound = socket.getsockopt_string(zmq.LAST_ENDPOINT)
+    except zmq.ZMQError as exc:
+        context.destroy(linger=0)
+        raise UnreachableError(f"cannot listen on {address}: {exc.strerror}") from exc
+    return socket, address.with_port(int(bound.rpartition(":")[2]))
+
+
+async def end_listening(socket: zmq.Socket[bytes]) -> None:
+    """Close a socket made by `listen`: send what waits, for at most a quarter of a second.
+
+    When this is cancelled, the rest of it still happens.
+    """
+    context = socket.context
+    socket.close()
+    await _terminate(context)
+
+
+def connect(kind: int, address: Address, options: dict[int, int]) -> zmq.Socket[bytes]:
+    """Return a socket that connects, and connects again, to `address` until it is ended.
+
+    Raises:
+        UnreachableError: no socket can be had, as when the process has too many files open.
+    """
+    context = _client_contexts.borrow()
+    socket = None
+    try:
+        socket = context.socket(kind)
+        _configure(socket, {**_CONNECTING, **options}, address)
+        socket.connect(f"tcp://{address.netloc}")
+    except zmq.ZMQError as exc:
+        if socket is not None:
+            socket.close()
+        if _client_contexts.give_back(context):
+            context.term()
+        raise UnreachableError(f"cannot connect to {address}: {exc.strerror}") from exc
+    return socket
+
+
+async def end_connecting(socket: zmq.Socket[bytes]) -> None:
+    """Close a socket made by `connect`; what it has not sent is dropped."""
+    context = socket.context
+    socket.close()
+    if _client_contexts.give_back(context):
+        await _terminate(context)
+
+
+def skip_parts_after(part: zmq.Frame, socket: zmq.Socket[bytes]) -> None:
+    """Receive and forget what is left of the message that `part` belongs to."""
+    while part.more:
+        part = socket.recv(NOBLOCK, copy=False)
+
+
+class _ClientContexts:
+    """One context, thus one I/O thread, for all clients of a process; it ends with the last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users: dict[zmq.Context[zmq.Socket[bytes]], int] = {}
+        self._of_process: dict[int, zmq.Context[zmq.Socket[bytes]]] = {}
+
+    def borrow(self) -> zmq.Context[zmq.Socket[bytes]]:
+        """Return the context of this process; a forked child has none of its parent's threads."""
+        with self._lock:
+            context = self._of_process.get(os.getpid())
+            if context is None:
+                context = zmq.Context()
+                context.set(zmq.MAX_SOCKETS, _MAX_CLIENT_SOCKETS)
+                self._of_process[os.getpid()] = context
+            self._users[context] = self._users.get(context, 0) + 1
+            return context
+
+    def give_back(self, context: zmq.Context[zmq.Socket[bytes]]) -> bool:
+        """Count one user less; True when that was the last, who has to terminate it."""
+        with self._lock:
+            self._users[context] -= 1
+            if self._users[context]:
+                return False
+            del self._users[context]
+            del self._of_process[os.getpid()]
+            return True
+
+
+_client_contexts: Final = _ClientContexts()
+
+
+async def _terminate(context: zmq.Context[zmq.Socket[bytes]]) -> None:
+    """Wait for the end of a context whose sockets are closed.
+
+    In a thread of its own: the loop's executor would forget the work when this is cancelled early.
+    """
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+
+    def work() -> None:
+        context.term()
+        with suppress(RuntimeError):  # the loop may be closed by now
+            loop.call_soon_threadsafe(resolve, ended)
+
+    threading.Thread(target=work, name="zmq-term").start()
+    await ended
+
+
+def _configure(socket: zmq.Socket[bytes], options: dict[int, int], address: Address) -> None:
+    for option, value in options.items():
+        socket.set(option, value)
+    socket.set(zmq.IPV6, int(":" in address.host))
+
+
+async def _ip_of(address: Address) -> str:
+    """Return the IP address to bind: ZMQ looks up names for connecting only."""
+    host = address.host
+    if host == "*" or ":" in host or host.replace(".", "").isdigit():
+        return host
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, None, family=stdlib_socket.AF_INET)
+    except OSError as exc:
+        raise UnreachableError(f"cannot listen on {address}: {exc.strerror}") from exc
+    return str(found[0][4][0])
