@@ -124,6 +124,8 @@ class LivePrefixes:
 
     def touch(self, prefix: bytes) -> bool:
         """Whether a held prefix is above, at or under this one."""
+        if not self._sorted:
+            return False
         at = bisect_left(self._sorted, prefix)
         if at < len(self._sorted) and self._sorted[at].startswith(prefix):
             return True

@@ -49,11 +49,13 @@ class ZmqPublisher:
         self.rejected = 0
         self._prefixes = LivePrefixes()
         self._socket: zmq.Socket[bytes] | None = None
+        self._outgoing: list[tuple[bytes, bytes]] = []
 
     async def __aenter__(self) -> Self:
         """Bind."""
         socket, self.address = await listen(zmq.XPUB, self.address)
         self._socket = socket
+        self._loop = asyncio.get_running_loop()
         self._pump = Pump(socket, partial(self._receive, socket))
         self._pump.start()
         return self
@@ -62,20 +64,29 @@ class ZmqPublisher:
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         """Let the last messages leave, for at most a quarter of a second, and free the port."""
+        self._flush()
         socket, self._socket = self._socket, None
         if socket is not None:
             self._pump.stop()
             await end_listening(socket)
 
     def publish(self, topic: str, payload: bytes) -> None:
-        """Send one message; see Publisher."""
+        """Send when this turn of the loop ends: each send alone would wake ZMQ's thread anew."""
         if self._socket is not None:
-            self._send(self._socket, topic.encode(), payload)
-            self._pump.poke()
+            if not self._outgoing:
+                self._loop.call_soon(self._flush)
+            self._outgoing.append((topic.encode(), payload))
 
     def has_subscribers(self, prefix: str) -> bool:
         """Whether somebody may receive it; see Publisher."""
         return self._prefixes.touch(prefix.encode())
+
+    def _flush(self) -> None:
+        outgoing, self._outgoing = self._outgoing, []
+        if self._socket is not None and outgoing:
+            for topic, payload in outgoing:
+                self._send(self._socket, topic, payload)
+            self._pump.poke()
 
     def _send(self, socket: zmq.Socket[bytes], topic: bytes, payload: bytes) -> None:
         socket.send(topic, NOBLOCK_MORE)

@@ -40,6 +40,7 @@ class ZmqRpcServer:
         self.rejected = 0
         self._handler = handler
         self._socket: zmq.Socket[bytes] | None = None
+        self._outgoing: list[tuple[bytes, bytes, bytes]] = []
 
     async def __aenter__(self) -> Self:
         """Bind."""
@@ -55,6 +56,7 @@ class ZmqRpcServer:
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         """Let the last replies leave, for at most 0.3 seconds, and free the port."""
+        self._flush()
         socket, self._socket = self._socket, None
         if socket is not None:
             self._pump.stop()
@@ -75,13 +77,22 @@ class ZmqRpcServer:
         self._handler(last.bytes, partial(self._reply, client, correlation.bytes))
 
     def _reply(self, client: bytes, correlation: bytes, payload: bytes) -> None:
+        """Send when this turn of the loop ends: each send alone would wake ZMQ's thread anew."""
+        if not self._outgoing:
+            self._loop.call_soon(self._flush)
+        self._outgoing.append((client, correlation, payload))
+
+    def _flush(self) -> None:
+        outgoing, self._outgoing = self._outgoing, []
         socket = self._socket
-        if socket is not None:
+        if socket is None or not outgoing:
+            return
+        for client, correlation, payload in outgoing:
             socket.send(client, NOBLOCK_MORE)
             socket.send(correlation, NOBLOCK_MORE)
             socket.send(payload, NOBLOCK)
-            self._replied_s = self._loop.time()
-            self._pump.poke()
+        self._replied_s = self._loop.time()
+        self._pump.poke()
 
 
 class ZmqRpcClient:
