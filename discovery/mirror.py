@@ -1,0 +1,249 @@
+"""A copy of the registry at one revision, by scope: what is visible, and why the rest is not.
+
+Sans-I/O. All here is a function of the entries alone, so every daemon on a store shows the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from discovery.contest import Contest
+from discovery.errors import InvalidArgumentError
+from discovery.events import Cause
+from discovery.identity import identity_from_card
+from discovery.instance import ModelInstance
+from discovery.keys import PENDING_PREFIX, SESSION_PREFIX, parse_key
+from discovery.protocol import DIGEST_MODULUS, item_digest
+from discovery.wire import decode_record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from discovery.identity import ModelIdentity
+    from discovery.names import Scope
+    from discovery.store import Batch, Entry
+
+MAX_VALUE_BYTES = 384 << 10
+"""So that every visible record fits a message, even escaped. Ours do; a peer's may not."""
+
+
+def scopes_above(leaf: Scope) -> list[Scope]:
+    """Return the scopes that contain `leaf`, from the whole kind down to the leaf itself."""
+    return [leaf[: depth + 1] for depth in range(len(leaf))]
+
+
+@dataclass(frozen=True, slots=True)
+class Surfaced:
+    """A record of a leaf scope that became visible, changed or (`entry` None) went out of sight."""
+
+    scope: Scope
+    key: str
+    entry: Entry | None
+    cause: Cause | None = None
+
+
+class Mirror:
+    """The visible records by leaf scope, with order-free digests of every scope above them.
+
+    Three kinds of records are held but not visible: unreadable ones, sessions and pending ones, and
+    models that an earlier one on their endpoint contradicts.
+    """
+
+    def __init__(self, revision: int = 0, entries: Iterable[Entry] = ()) -> None:
+        self.revision = revision
+        self.unreadable: dict[str, str] = {}
+        """Why, by key, for each record that cannot be read."""
+        self._entries: dict[str, Entry] = {}
+        self._leaves: dict[Scope, dict[str, Entry]] = {}
+        self._below: dict[Scope, set[Scope]] = {}
+        self._digests: dict[Scope, int] = {}
+        self._contests: dict[Scope, Contest] = {}
+        for entry in entries:
+            self._take(entry.key, entry, None)
+
+    def apply(self, batch: Batch) -> list[Surfaced]:
+        """Move on by one batch and return what that changed to those who look, each key once."""
+        shown: list[Surfaced] = []
+        for change in batch.changes:
+            shown += self._take(change.key, change.entry, change.cause)
+        self.revision = batch.revision
+        return _last_of_each_key(shown)
+
+    # ---- reading
+
+    def get(self, key: str) -> Entry | None:
+        """Return the entry of a key, visible or not."""
+        return self._entries.get(key)
+
+    def sessions(self) -> Iterator[Entry]:
+        """Yield the entries under `session/`."""
+        return (e for k, e in self._entries.items() if k.startswith(SESSION_PREFIX))
+
+    def under(self, scope: Scope) -> Iterator[Entry]:
+        """Yield the visible entries of a scope, in no promised order."""
+        stack = [scope]
+        while stack:
+            at = stack.pop()
+            yield from self._leaves.get(at, {}).values()
+            stack.extend(self._below.get(at, ()))
+
+    def models_on(self, endpoint: Scope) -> Mapping[ModelIdentity, int]:
+        """Return how many records, visible or not, an endpoint has of each model identity."""
+        contest = self._contests.get(endpoint)
+        return contest.counts if contest else {}
+
+    def oldest_model(self, endpoint: Scope, identity: ModelIdentity) -> int | None:
+        """Return the revision at which the first record of `identity` on an endpoint was made."""
+        contest = self._contests.get(endpoint)
+        return contest.oldest(identity) if contest else None
+
+    def digest(self, scope: Scope) -> int:
+        """Return the sum of `item_digest` over the visible records of a scope, modulo 2^64."""
+        return self._digests.get(scope, 0)
+
+    def is_empty(self, scope: Scope) -> bool:
+        """Say whether nothing is visible in `scope`."""
+        return scope not in self._leaves and scope not in self._below
+
+    def counts(self) -> Mapping[Scope, int]:
+        """Return the number of visible records of each leaf scope."""
+        return {scope: len(leaf) for scope, leaf in self._leaves.items()}
+
+    # ---- changing
+
+    def _take(self, key: str, entry: Entry | None, cause: Cause | None) -> list[Surfaced]:
+        if entry is None:
+            self._entries.pop(key, None)
+        else:
+            self._entries[key] = entry
+        if key.startswith((SESSION_PREFIX, PENDING_PREFIX)):
+            return []
+        try:
+            scope = _leaf_of(key)
+        except InvalidArgumentError as error:
+            self._note_unreadable(key, entry, str(error))
+            return []
+        if scope is None:
+            return []
+        readable, identity = self._read(key, entry)
+        if entry is not None:
+            cause = Cause.RESYNC  # if it goes out of sight, then not because it was deleted
+        if scope[0] == "models":
+            return self._settle(scope, key, readable, identity, cause)
+        return self._show(scope, key, readable, cause)
+
+    def _read(self, key: str, entry: Entry | None) -> tuple[Entry | None, ModelIdentity | None]:
+        """Return the entry if it can be read, with its identity if it is a model."""
+        self.unreadable.pop(key, None)
+        if entry is None:
+            return None, None
+        try:
+            _check_size(entry.value)
+            record = decode_record(key, entry.value)
+            if isinstance(record, ModelInstance):
+                return entry, identity_from_card(record.card, record.suffix)
+        except InvalidArgumentError as error:
+            self._note_unreadable(key, entry, str(error))
+            return None, None
+        return entry, None
+
+    def _note_unreadable(self, key: str, entry: Entry | None, why: str) -> None:
+        if entry is None:
+            self.unreadable.pop(key, None)
+        else:
+            self.unreadable[key] = why
+
+    def _settle(
+        self,
+        scope: Scope,
+        key: str,
+        entry: Entry | None,
+        identity: ModelIdentity | None,
+        cause: Cause | None,
+    ) -> list[Surfaced]:
+        """Show or hide the models of one endpoint after one of them changed."""
+        contest = self._contests.setdefault(scope, Contest())
+        was_clean = contest.is_clean
+        if entry is None or identity is None:
+            contest.drop(key)
+        else:
+            contest.put(key, entry.created, identity)
+        if not contest.counts:
+            del self._contests[scope]
+        if was_clean and contest.is_clean:
+            return self._show(scope, key, entry, cause)
+        return self._reshuffle(scope, contest.visible(), key, cause)
+
+    def _reshuffle(
+        self, scope: Scope, visible: Sequence[str], changed: str, cause: Cause | None
+    ) -> list[Surfaced]:
+        before, after = self._leaves.get(scope, {}), set(visible)
+        shown: list[Surfaced] = []
+        for key in [key for key in before if key not in after]:
+            shown += self._show(scope, key, None, cause if key == changed else Cause.RESYNC)
+        for key in visible:
+            entry = self._entries[key]
+            if self._leaves.get(scope, {}).get(key) != entry:
+                shown += self._show(scope, key, entry, None)
+        return shown
+
+    def _show(
+        self, scope: Scope, key: str, entry: Entry | None, cause: Cause | None
+    ) -> list[Surfaced]:
+        old = self._leaves.get(scope, {}).get(key)
+        if old is None and entry is None:
+            return []
+        delta = (item_digest(key, entry.revision) if entry else 0) - (
+            item_digest(key, old.revision) if old else 0
+        )
+        if entry is None:
+            self._unlink(scope, key)
+        else:
+            self._link(scope, key, entry)
+        for above in scopes_above(scope):
+            digest = (self._digests.get(above, 0) + delta) % DIGEST_MODULUS
+            if self.is_empty(above):
+                self._digests.pop(above, None)
+            else:
+                self._digests[above] = digest
+        return [Surfaced(scope, key, entry, cause if entry is None else None)]
+
+    def _link(self, scope: Scope, key: str, entry: Entry) -> None:
+        if scope not in self._leaves:
+            self._leaves[scope] = {}
+            for depth in range(len(scope) - 1, 0, -1):
+                self._below.setdefault(scope[:depth], set()).add(scope[: depth + 1])
+        self._leaves[scope][key] = entry
+
+    def _unlink(self, scope: Scope, key: str) -> None:
+        leaf = self._leaves[scope]
+        del leaf[key]
+        if leaf:
+            return
+        del self._leaves[scope]
+        for depth in range(len(scope) - 1, 0, -1):
+            child = scope[: depth + 1]
+            if not self.is_empty(child):
+                return
+            self._below[scope[:depth]].discard(child)
+            if not self._below[scope[:depth]]:
+                del self._below[scope[:depth]]
+
+
+def _check_size(value: bytes) -> None:
+    if len(value) > MAX_VALUE_BYTES:
+        raise InvalidArgumentError(
+            f"value of {len(value)} bytes is too long: expected at most {MAX_VALUE_BYTES}"
+        )
+
+
+def _leaf_of(key: str) -> Scope | None:
+    parsed = parse_key(key)
+    return parsed.scope if parsed else None
+
+
+def _last_of_each_key(shown: list[Surfaced]) -> list[Surfaced]:
+    """Keep the last word on each key: reshuffled models can be spoken of twice in one commit."""
+    last = {surfaced.key: surfaced for surfaced in shown}
+    return list(last.values()) if len(last) != len(shown) else shown
