@@ -1,0 +1,166 @@
+"""Drives a `Session`: sends its calls, wakes it in time, and tells callers how their jobs ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from discovery.clock import monotonic_s
+from discovery.errors import (
+    DeadlineExceededError,
+    DiscoveryError,
+    InternalError,
+    UnavailableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from discovery.connection import Connection
+    from discovery.ids import InstanceId
+    from discovery.session import Call, Session
+    from discovery.spec import Spec
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Ticket:
+    """Names a registration to who asked for it; `job` is None until it has begun."""
+
+    job: int | None = None
+
+
+class Keeper:
+    """Keeps what this process registered, as long as `group` runs.
+
+    Args:
+        session: the rules.
+        connection: the way to a daemon.
+        group: where the calls run; none of them ever fails it.
+    """
+
+    def __init__(self, session: Session, connection: Connection, group: asyncio.TaskGroup) -> None:
+        self.session = session
+        self._connection = connection
+        self._group = group
+        self._futures: dict[int, asyncio.Future[int]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = asyncio.Event()
+
+    async def register(self, specs: Sequence[Spec], within_s: float, ticket: Ticket) -> int:
+        """Register `specs` as one unit and return its revision. What fails is undone."""
+
+        def begin() -> int:
+            ticket.job = self.session.register(specs)
+            return ticket.job
+
+        return await self._job(begin, "registration", within_s)
+
+    def retract(self, ticket: Ticket) -> None:
+        """Undo a registration whose caller was cancelled, be it before or after it was done."""
+        if ticket.job is not None:
+            self.session.retract(ticket.job)
+            self._pump()
+
+    async def unregister(self, ids: Sequence[InstanceId], within_s: float) -> int:
+        """Remove what was registered under `ids`; return the revision of that."""
+        return await self._job(partial(self.session.unregister, ids), "removal", within_s)
+
+    async def close(self, within_s: float) -> None:
+        """Give the lease back; if no daemon takes it within `within_s`, it runs out by itself."""
+        self.session.close()
+        for future in self._futures.values():
+            if not future.done():
+                future.set_exception(_closing())
+        try:
+            async with asyncio.timeout(within_s):
+                self._pump()
+                await self._closed.wait()
+        except TimeoutError:
+            logger.warning("nobody took the lease back, it will run out by itself")
+        finally:
+            if self._timer:
+                self._timer.cancel()
+
+    def hurry(self) -> None:
+        """A daemon was reached: do now what waits for its turn, and see if the lease holds."""
+        self.session.hurry(monotonic_s())
+        self._pump()
+
+    async def _job(self, begin: Callable[[], int], what: str, within_s: float) -> int:
+        if self.session.is_closing:
+            raise _closing()
+        number, why = begin(), None
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._futures[number] = future
+        self._pump()
+        try:
+            async with asyncio.timeout(within_s):
+                return await future
+        except TimeoutError:
+            why = self.session.abandon(number)
+            state = self._connection.state
+            raise DeadlineExceededError(
+                f"{what}: not done within {within_s:g} s, the connection is {state}"
+                + (f"; {why}" if why else "")
+            ) from None
+        finally:
+            del self._futures[number]
+            self.session.abandon(number)
+            self._pump()
+
+    def _pump(self) -> None:
+        now = monotonic_s()
+        for call in self.session.poll(now):
+            self._group.create_task(self._attempt(call))
+        self._tell()
+        if self.session.is_closed:
+            self._closed.set()
+        self._plan(self.session.next_wakeup() - now)
+
+    def _tell(self) -> None:
+        for outcome in self.session.take_outcomes():
+            future = self._futures.get(outcome.job)
+            if future is None or future.done():
+                continue
+            if outcome.error:
+                future.set_exception(outcome.error)
+            else:
+                future.set_result(outcome.revision)
+        for failure in self.session.take_failures():
+            logger.error(
+                "a registration was lost with the lease and is refused now",
+                extra={
+                    "ids": [str(spec.id(self.session.instance_id)) for spec in failure.specs],
+                    "why": str(failure.error),
+                },
+            )
+
+    def _plan(self, in_s: float) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if in_s < float("inf"):
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(0.0, in_s), self._pump)
+
+    async def _attempt(self, call: Call) -> None:
+        try:
+            answer = await self._connection.call(call.op, call.fields, call.within_s)
+        except DiscoveryError as error:
+            self.session.fail(call.number, error, monotonic_s())
+        except Exception as error:  # one request must not end all others
+            logger.exception("request failed", extra={"op": call.op})
+            failed = InternalError(f"{call.op}: {type(error).__name__}: {error}")
+            self.session.fail(call.number, failed, monotonic_s())
+        else:
+            self.session.answer(call.number, answer.result, monotonic_s())
+        self._pump()
+
+
+def _closing() -> UnavailableError:
+    return UnavailableError("the connection is being closed")

@@ -1,0 +1,197 @@
+"""Requests to one daemon, and what it publishes."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+from discovery.errors import (
+    DiscoveryError,
+    InvalidArgumentError,
+    UnavailableError,
+    error_from_wire,
+)
+from discovery.fields import Fields
+from discovery.specwire import spec_to_wire
+from transports.address import parse_url
+from transports.errors import TransportError
+from transports.frame import pack, unpack
+from transports.opening import open_rpc_client, open_subscriber
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from transports.address import Address
+    from transports.codec import Codec
+    from transports.pubsub import Subscriber
+
+PROTOCOL = 1
+
+
+class NoAnswerError(UnavailableError):
+    """Nobody was reached, or nobody answered in time: unlike a daemon that says it cannot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request got: the maps of its chunks in order, and its result."""
+
+    result: Mapping[str, object]
+    chunks: list[Mapping[str, object]]
+
+
+@dataclass(slots=True)
+class _Waiting:
+    future: asyncio.Future[Answer]
+    timeout: asyncio.Timeout
+    within_s: float
+    chunks: list[Mapping[str, object]] = field(default_factory=list)
+
+
+class Link:
+    """One daemon at one address. Enter it, then say `hello`.
+
+    Args:
+        address: where it takes requests.
+        codec: for requests; answers come in the same.
+        on_message: gets topic and payload of what the daemon publishes on subscribed topics.
+    """
+
+    def __init__(
+        self, address: Address, codec: Codec, on_message: Callable[[str, bytes], None]
+    ) -> None:
+        self.address = address
+        self.codec = codec
+        self.rejected = 0
+        self._on_message = on_message
+        self._rpc = open_rpc_client(address, self._on_reply)
+        self._events: Address | None = None
+        self._subscriber: Subscriber | None = None
+        self._opening = asyncio.Lock()
+        self._waiting: dict[int, _Waiting] = {}
+        self._correlation = 0
+        self._is_closed = False
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._stack.enter_async_context(self._rpc)
+        except TransportError as error:
+            raise self._unreachable(str(error)) from error
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._is_closed = True
+        for waiting in self._waiting.values():
+            if not waiting.future.done():
+                waiting.future.set_exception(self._unreachable("the connection was closed"))
+        async with self._opening:
+            await self._stack.aclose()
+
+    async def hello(self, client: str, within_s: float) -> Mapping[str, object]:
+        """Wait for a connection and ask the daemon who it is. Raises `UnavailableError` in time."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within_s
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._rpc.ready()
+        except (TimeoutError, TransportError):
+            raise self._unreachable("nobody answers there") from None
+        left_s = max(0.01, deadline - loop.time())
+        answer = await self.call("hello", {"client": client, "protocol": PROTOCOL}, left_s)
+        self._events = self._events_address(answer.result.get("events"))
+        return answer.result
+
+    async def call(self, op: str, fields: Mapping[str, object], within_s: float) -> Answer:
+        """Send one request and return its answer, if `within_s` never pass without a part of it.
+
+        Raises the error that the daemon answered, or `UnavailableError` when there was no answer.
+        """
+        self._correlation += 1
+        number = self._correlation
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(loop.create_future(), asyncio.timeout(within_s), within_s)
+        self._waiting[number] = waiting
+        try:
+            self._rpc.send(number, pack(self.codec, {"op": op, **_to_wire(fields)}))
+            async with waiting.timeout:
+                return await waiting.future
+        except TimeoutError:
+            raise self._unreachable(f"no answer to {op} within {within_s:.3g} s") from None
+        except TransportError as error:
+            if error.retryable:
+                raise self._unreachable(str(error)) from error
+            raise InvalidArgumentError(f"{op}: {error}") from error
+        finally:
+            del self._waiting[number]
+
+    async def subscribe(self, prefix: str) -> None:
+        """Hear what is published under `prefix`; returns when nothing of it is missed any more."""
+        try:
+            subscriber = await self._opened_subscriber()
+            await subscriber.subscribe(prefix)
+        except TransportError as error:
+            raise self._unreachable(str(error)) from error
+
+    def unsubscribe(self, prefix: str) -> None:
+        """Undo one `subscribe`."""
+        if self._subscriber:
+            self._subscriber.unsubscribe(prefix)
+
+    async def _opened_subscriber(self) -> Subscriber:
+        async with self._opening:
+            if self._is_closed:
+                raise self._unreachable("the connection was closed")
+            if self._events is None:
+                raise self._unreachable("it has not said where it publishes")
+            if self._subscriber is None:
+                subscriber = open_subscriber(self._events, self._on_message)
+                self._subscriber = await self._stack.enter_async_context(subscriber)
+            return self._subscriber
+
+    def _on_reply(self, number: int, payload: bytes) -> None:
+        waiting = self._waiting.get(number)
+        if waiting is None or waiting.future.done():
+            return
+        try:
+            _, value = unpack(payload)
+            fields = Fields("answer", value)
+            if fields.has("chunk"):
+                waiting.chunks.append(_as_map(value))
+                waiting.timeout.reschedule(asyncio.get_running_loop().time() + waiting.within_s)
+            elif fields.has("error"):
+                waiting.future.set_exception(error_from_wire(fields.raw("error")))
+            else:
+                waiting.future.set_result(Answer(_as_map(fields.raw("ok")), waiting.chunks))
+        except (TransportError, DiscoveryError) as error:
+            self.rejected += 1
+            waiting.future.set_exception(self._unreachable(f"unreadable answer: {error}"))
+
+    def _events_address(self, url: object) -> Address:
+        try:
+            address = parse_url(str(url))[0]
+        except TransportError as error:
+            raise self._unreachable(f"it names an unusable events address: {error}") from error
+        return self.address.with_port(address.port or 0) if address.is_wildcard else address
+
+    def _unreachable(self, why: str) -> NoAnswerError:
+        return NoAnswerError(f"{self.address}: {why}")
+
+
+def _as_map(value: object) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise InvalidArgumentError(f"answer: expected a map, got {type(value).__name__}")
+    return value
+
+
+def _to_wire(fields: Mapping[str, object]) -> dict[str, object]:
+    """Return the fields with specs and ids in their wire form."""
+    wire = dict(fields)
+    specs, ids = fields.get("specs"), fields.get("ids")
+    if isinstance(specs, list | tuple):
+        wire["specs"] = [spec_to_wire(spec) for spec in specs]
+    if isinstance(ids, list | tuple):
+        wire["ids"] = [str(identity) for identity in ids]
+    return wire

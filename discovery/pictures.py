@@ -1,0 +1,33 @@
+"""A view that changes, as dicts that do not. Sans-I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from discovery.ids import InstanceId
+    from discovery.instance import Instance
+
+
+class Pictures:
+    """A growing view, handed out as dicts that never change afterwards."""
+
+    def __init__(self) -> None:
+        self._picture: dict[InstanceId, Instance] = {}
+        self._changes: dict[InstanceId, Instance | None] = {}
+
+    def change(self, identity: InstanceId, instance: Instance | None) -> None:
+        """Put an instance in the next picture, or with None take it out."""
+        self._changes[identity] = instance
+
+    def get(self) -> dict[InstanceId, Instance]:
+        """Return the picture with all changes so far; copied only when there were some."""
+        if self._changes:
+            picture = dict(self._picture)
+            for identity, instance in self._changes.items():
+                if instance is None:
+                    picture.pop(identity, None)
+                else:
+                    picture[identity] = instance
+            self._picture, self._changes = picture, {}
+        return self._picture

@@ -1,0 +1,290 @@
+"""What one process wants registered: what is, and what is being done about the rest. Sans-I/O.
+
+Jobs that touch the same record are done one after another, in the order they were asked for: a
+request that is repeated because its answer was lost must not undo a younger one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from discovery.errors import InternalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from discovery.errors import DiscoveryError
+    from discovery.ids import InstanceId
+    from discovery.spec import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended: at a revision, or with an error."""
+
+    job: int
+    revision: int = 0
+    error: DiscoveryError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Specs that were registered, were lost with the lease, and were refused when put back."""
+
+    specs: Sequence[Spec]
+    error: DiscoveryError
+
+
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """A registration (of `specs`) or removal (of `ids`) that is wanted until it is answered.
+
+    It has its turn with the records it `touches`. `call` is the attempt under way. After an attempt
+    whose fate is unknown the job `is_unsure`: it may have been done.
+    """
+
+    touches: Sequence[InstanceId]
+    specs: Sequence[Spec] = ()
+    ids: Sequence[InstanceId] = ()
+    is_reassertion: bool = False
+    is_for_caller: bool = False
+    call: int | None = None
+    was_sent: bool = False
+    is_unsure: bool = False
+    retry_at: float = float("-inf")
+    failures: int = 0
+    last_error: DiscoveryError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Owned:
+    """A spec that is registered, by which unit, and whether it was new then."""
+
+    unit: int
+    spec: Spec
+    was_new: bool
+
+
+class Registrations:
+    """The jobs of one process, and what it has registered by them."""
+
+    def __init__(self, instance_id: int) -> None:
+        self.failures: list[Failure] = []
+        self._instance_id = instance_id
+        self._jobs: dict[int, Job] = {}
+        self._idle: dict[int, Job] = {}  # those without an attempt under way
+        self._turns: dict[InstanceId, list[int]] = {}  # jobs that touch a record, in order
+        self._owned: dict[InstanceId, _Owned] = {}
+        self._numbers = 0
+        self._outcomes: list[Outcome] = []
+        self._news: list[Failure] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._jobs)
+
+    def __getitem__(self, number: int) -> Job:
+        return self._jobs[number]
+
+    def find(self, number: int) -> Job | None:
+        """Return a job that has not ended."""
+        return self._jobs.get(number)
+
+    # ---- what is wanted
+
+    def register(self, specs: Sequence[Spec]) -> int:
+        """Want `specs` as one unit; return the number of the job."""
+        return self._add(Job(touches=self._ids(specs), specs=tuple(specs), is_for_caller=True))
+
+    def unregister(self, ids: Sequence[InstanceId]) -> int:
+        """Want `ids` gone, from now on also after a loss of the lease; return the job's number."""
+        self._disown(ids)
+        touches = list(dict.fromkeys(ids))
+        return self._add(Job(touches=touches, ids=tuple(ids), is_for_caller=True))
+
+    def abandon(self, number: int) -> None:
+        """Stop wanting a job whose caller has gone: finish its removals, undo the rest."""
+        job = self._jobs.get(number)
+        if job is None:
+            return
+        if not job.specs:
+            job.is_for_caller = False
+        elif job.was_sent:
+            self._undo(number, job)
+        else:
+            self._end(number)
+
+    def retract(self, number: int) -> None:
+        """Undo a registration whose caller has gone, even if it was done before that was known.
+
+        What it changed, and did not make, stays as it is.
+        """
+        self.abandon(number)
+        ids = [i for i, owned in self._owned.items() if owned.unit == number and owned.was_new]
+        if ids:
+            self._disown(ids)
+            self._add(Job(touches=ids, ids=ids))
+
+    def clear(self) -> None:
+        """Forget all jobs; nobody is told."""
+        self._jobs, self._idle, self._turns = {}, {}, {}
+
+    # ---- attempts
+
+    def due(self, now: float) -> list[tuple[int, Job]]:
+        """Return the jobs to be attempted now."""
+        return [(n, job) for n, job in self._ready() if job.retry_at <= now]
+
+    def next_due(self) -> float:
+        """Time at which a job is to be attempted if nothing happens before."""
+        return min((job.retry_at for _, job in self._ready()), default=float("inf"))
+
+    def hurry(self, now: float) -> None:
+        """Let no job wait longer than until `now`."""
+        for job in self._idle.values():
+            job.retry_at = min(job.retry_at, now)
+
+    def sent(self, number: int, call: int) -> None:
+        """Note that an attempt of a job is under way."""
+        job = self._idle.pop(number)
+        job.call, job.was_sent = call, True
+
+    def is_attempted(self, number: int, call: int) -> bool:
+        """Say whether `call` is the attempt under way of job `number`, not one given up since."""
+        job = self._jobs.get(number)
+        return job is not None and job.call == call
+
+    def done(self, number: int, revision: int) -> None:
+        """Note that a job was carried out."""
+        job = self._end(number)
+        self._disown(job.ids)
+        registered = {spec.id(self._instance_id): spec for spec in job.specs}
+        for identity, spec in registered.items():
+            was_new = identity not in self._owned
+            self._owned[identity] = _Owned(number, spec, was_new)
+        if self.failures:
+            self._forgive(registered)
+        if job.is_for_caller:
+            self._outcomes.append(Outcome(number, revision))
+
+    def postpone(self, number: int, error: DiscoveryError, retry_at: float) -> None:
+        """Note that an attempt got nowhere, or nobody knows how far."""
+        job = self._jobs[number]
+        job.call, job.is_unsure, job.last_error = None, True, error
+        job.retry_at = retry_at
+        self._idle[number] = job
+
+    def refuse(self, number: int, error: DiscoveryError) -> None:
+        """Note that a job will never be done. What its attempts may have done is undone."""
+        job = self._jobs[number]
+        if job.is_reassertion:
+            failure = Failure(job.specs, error)
+            self.failures.append(failure)
+            self._news.append(failure)
+            self._disown(job.touches)
+        if job.is_for_caller:
+            self._outcomes.append(Outcome(number, error=error))
+        if job.specs and (job.is_unsure or isinstance(error, InternalError)):
+            self._undo(number, job)
+        else:
+            self._end(number)
+
+    def refuse_all(self, error: DiscoveryError) -> None:
+        """Note that nothing can be registered, since there is no lease and will be none."""
+        for number, job in list(self._jobs.items()):
+            if job.specs:
+                job.is_unsure = False  # nothing was done without a lease
+                self.refuse(number, error)
+
+    def take_outcomes(self) -> list[Outcome]:
+        """Return how jobs ended since the last call."""
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    def take_failures(self) -> list[Failure]:
+        """Return the failures since the last call."""
+        news, self._news = self._news, []
+        return news
+
+    # ---- leases
+
+    def begin_anew(self) -> None:
+        """The lease is lost: all that was registered is wanted again, before what was waiting."""
+        waiting = [(n, job) for n, job in self._jobs.items() if not job.is_reassertion]
+        self.clear()
+        units: dict[int, list[Spec]] = {}
+        for owned in self._owned.values():
+            units.setdefault(owned.unit, []).append(owned.spec)
+        for specs in units.values():
+            self._add(Job(touches=self._ids(specs), specs=specs, is_reassertion=True))
+        for number, job in waiting:
+            job.call, job.was_sent, job.is_unsure = None, False, False
+            job.retry_at = float("-inf")
+            self._queue(number, job)
+
+    def drop_removals(self) -> None:
+        """Call done what is to be removed: without a lease nothing of ours is registered."""
+        for number, job in list(self._idle.items()):
+            if not job.specs and self._is_first(number, job):
+                self.done(number, 0)
+
+    # ---- inside
+
+    def _add(self, job: Job) -> int:
+        self._numbers += 1
+        self._queue(self._numbers, job)
+        return self._numbers
+
+    def _queue(self, number: int, job: Job) -> None:
+        self._jobs[number] = self._idle[number] = job
+        for identity in job.touches:
+            self._turns.setdefault(identity, []).append(number)
+
+    def _end(self, number: int) -> Job:
+        job = self._jobs.pop(number)
+        self._idle.pop(number, None)
+        for identity in job.touches:
+            turns = self._turns[identity]
+            turns.remove(number)
+            if not turns:
+                del self._turns[identity]
+        return job
+
+    def _undo(self, number: int, job: Job) -> None:
+        """Put in the job's place what takes it back: a removal, then what was there before.
+
+        The removal is sent even if it removes nothing: a delayed attempt of the job is refused once
+        it is done. Registering what is registered anyway would not do that.
+        """
+        before = [self._owned[i].spec for i in job.touches if i in self._owned]
+        gone = [i for i in job.touches if i not in self._owned]
+        self._jobs[number] = self._idle[number] = Job(touches=job.touches, ids=gone)
+        if before:
+            self._numbers += 1
+            again = Job(touches=self._ids(before), specs=before, is_reassertion=True)
+            self._jobs[self._numbers] = self._idle[self._numbers] = again
+            for identity in again.touches:
+                turns = self._turns[identity]
+                turns.insert(turns.index(number) + 1, self._numbers)
+
+    def _ready(self) -> Iterator[tuple[int, Job]]:
+        return ((n, job) for n, job in self._idle.items() if self._is_first(n, job))
+
+    def _is_first(self, number: int, job: Job) -> bool:
+        return all(self._turns[identity][0] == number for identity in job.touches)
+
+    def _ids(self, specs: Iterable[Spec]) -> list[InstanceId]:
+        return list(dict.fromkeys(spec.id(self._instance_id) for spec in specs))
+
+    def _disown(self, ids: Iterable[InstanceId]) -> None:
+        for identity in ids:
+            self._owned.pop(identity, None)
+
+    def _forgive(self, registered: Iterable[InstanceId]) -> None:
+        """Forget failures of what is registered after all."""
+        here, failures = set(registered), self.failures
+        self.failures = []
+        for failure in failures:
+            left = [s for s in failure.specs if s.id(self._instance_id) not in here]
+            if left:
+                self.failures.append(Failure(left, failure.error))

@@ -1,0 +1,284 @@
+"""One process's lease and what is registered under it: the client's side. Sans-I/O.
+
+The caller sends the `Call`s that `poll` returns, hands in their answers, and wakes at
+`next_wakeup`. What was registered is kept in `Registrations`: when the lease is lost, a new one is
+taken under the same instance id and all of it is registered again. Every attempt of a request has a
+number of its own, so that a delayed copy of an old one is refused by the registry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from discovery.errors import (
+    AlreadyExistsError,
+    InternalError,
+    InvalidArgumentError,
+    LeaseExpiredError,
+    ResourceExhaustedError,
+)
+from discovery.fields import Fields
+from discovery.holding import Holding
+from discovery.registrations import Failure, Registrations
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Mapping, Sequence
+
+    from discovery.errors import DiscoveryError
+    from discovery.ids import InstanceId
+    from discovery.registrations import Job, Outcome
+    from discovery.spec import Spec
+
+__all__ = ["Call", "Failure", "LeaseState", "Session"]
+
+_ATTEMPT_S = 2.0
+
+
+class LeaseState(StrEnum):
+    """Where the lease of this process stands."""
+
+    NONE = "none"
+    GRANTING = "granting"
+    HELD = "held"
+    LOST = "lost"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One attempt of a request; `answer` or `fail` it by its number."""
+
+    number: int
+    op: str
+    fields: Mapping[str, object]
+    within_s: float
+
+
+class Session:
+    """Keeps the lease of `instance_id` once something is to be registered, and all under it."""
+
+    def __init__(self, instance_id: int, ttl_s: float, *, rng: random.Random) -> None:
+        self.instance_id = instance_id
+        self.ttl_s = ttl_s
+        """TTL asked for; once granted, the one that the store made of it. Seconds."""
+        self.state = LeaseState.NONE
+        self.losses = 0
+        self._rng = rng
+        self._lease = Holding(rng)
+        self._lost_at = float("-inf")
+        self._registrations = Registrations(instance_id)
+        self._calls: dict[int, tuple[str, int]] = {}  # number -> (op, job)
+        self._numbers = 0
+        self._is_closing = False
+
+    # ---- what the application wants
+
+    def register(self, specs: Sequence[Spec]) -> int:
+        """Want `specs` registered as one unit; return the number that its outcome will have."""
+        return self._registrations.register(specs)
+
+    def unregister(self, ids: Sequence[InstanceId]) -> int:
+        """Want `ids` gone, also after a loss of the lease; return the outcome's number."""
+        return self._registrations.unregister(ids)
+
+    def abandon(self, job_number: int) -> DiscoveryError | None:
+        """Stop wanting a job whose caller has gone, and undo what it may have done.
+
+        Returns what kept it from being done, if anything is known.
+        """
+        job = self._registrations.find(job_number)
+        self._registrations.abandon(job_number)
+        return job.last_error if job else None
+
+    def retract(self, job_number: int) -> None:
+        """Undo a registration whose caller has gone, even if it was done before that was known."""
+        self._registrations.retract(job_number)
+
+    def close(self) -> None:
+        """Give the lease back, and with it all that is registered. No job is answered any more."""
+        self._is_closing = True
+        self._registrations.clear()
+        self._calls.clear()  # whatever is still answered changes nothing any more
+        self._lease.call, self._lease.retry_at = 0, float("-inf")
+
+    # ---- what the caller drives
+
+    @property
+    def is_closing(self) -> bool:
+        """Nothing is registered any more."""
+        return self._is_closing
+
+    @property
+    def is_closed(self) -> bool:
+        """Nothing is left to send."""
+        return self.state is LeaseState.CLOSED
+
+    @property
+    def failures(self) -> Sequence[Failure]:
+        """What was lost with a lease, was refused when put back, and is still not registered."""
+        return self._registrations.failures
+
+    def poll(self, now: float) -> list[Call]:
+        """Return what to send now."""
+        if self._is_closing:
+            return self._poll_close(now)
+        if self.state is not LeaseState.HELD:
+            return self._poll_grant(now)
+        calls = [self._send(number, job) for number, job in self._registrations.due(now)]
+        lease = self._lease
+        if not lease.call and lease.renew_at <= now:
+            calls.append(self._send_lease("keep_alive", {}, min(_ATTEMPT_S, lease.renew_s)))
+        return calls
+
+    def next_wakeup(self) -> float:
+        """Time at which `poll` may return something if nothing is answered before."""
+        lease = self._lease
+        if self.state is LeaseState.HELD and not self._is_closing:
+            renew_at = float("inf") if lease.call else lease.renew_at
+            return min(renew_at, self._registrations.next_due())
+        is_wanted = self._registrations or self._is_closing
+        if self.is_closed or not is_wanted or lease.call:
+            return float("inf")
+        return lease.retry_at
+
+    def hurry(self, now: float) -> None:
+        """Do at `now` what waits for its time, and renew the lease: a daemon was just reached."""
+        self._registrations.hurry(now)
+        self._lease.hurry(now)
+
+    def answer(self, number: int, result: Mapping[str, object], now: float) -> None:
+        """Take in the answer to a call. One that cannot be read counts as the daemon's fault."""
+        op, job = self._calls.pop(number, ("", 0))
+        read = Fields("answer", dict(result))
+        try:
+            match op:
+                case "grant" | "keep_alive":
+                    self._renewed(read.seconds("ttl_s"), read.seconds("renew_s"), now)
+                case "revoke":
+                    self.state = LeaseState.CLOSED
+                case _ if self._registrations.is_attempted(job, number):
+                    self._registrations.done(job, read.integer("revision"))
+                case _:
+                    pass  # the answer to an attempt that was given up
+        except InvalidArgumentError as error:
+            self._calls[number] = (op, job)
+            self.fail(number, InternalError(str(error)), now)
+
+    def fail(self, number: int, error: DiscoveryError, now: float) -> None:
+        """Take in a refusal, or `UnavailableError` when no answer came."""
+        op, job = self._calls.pop(number, ("", 0))
+        is_lost = isinstance(error, LeaseExpiredError)
+        match op:
+            case "grant":
+                self._not_granted(error, now)
+            case "revoke":
+                self._not_revoked(error, now)
+            case "keep_alive" | "register" | "unregister" if is_lost:
+                self._lose(now)
+            case "keep_alive":
+                self._lease.retry_later(now)
+            case _ if self._registrations.is_attempted(job, number):
+                self._not_done(job, error, now)
+            case _:
+                pass
+
+    def take_outcomes(self) -> list[Outcome]:
+        """Return the jobs that ended since the last call."""
+        return self._registrations.take_outcomes()
+
+    def take_failures(self) -> list[Failure]:
+        """Return the failures since the last call."""
+        return self._registrations.take_failures()
+
+    # ---- the lease
+
+    def _poll_grant(self, now: float) -> list[Call]:
+        lease = self._lease
+        self._registrations.drop_removals()
+        if not self._registrations or lease.call or lease.retry_at > now:
+            return []
+        if self.state is LeaseState.NONE:
+            self.state = LeaseState.GRANTING
+        return [self._send_lease("grant", {"ttl_s": self.ttl_s}, _ATTEMPT_S)]
+
+    def _renewed(self, ttl_s: float, renew_s: float, now: float) -> None:
+        self.state, self.ttl_s = LeaseState.HELD, ttl_s
+        self._lease.renewed(renew_s, now)
+
+    def _not_granted(self, error: DiscoveryError, now: float) -> None:
+        """Try again, unless it is hopeless.
+
+        After a loss, the id may be held for a while by what is left of our own last lease, and what
+        was registered before is not given up for a fault of the daemon's.
+        """
+        was_held = self.state is LeaseState.LOST
+        is_left_over = isinstance(error, AlreadyExistsError) and now < self._lost_at + self.ttl_s
+        if isinstance(error, LeaseExpiredError):  # it ended between two attempts
+            self._lease.begin_anew()
+        elif not error.retryable and not (
+            was_held and (is_left_over or isinstance(error, InternalError))
+        ):
+            self._lease.call, self.state = 0, LeaseState.NONE
+            self._registrations.refuse_all(error)
+            return
+        self._lease.retry_later(now)
+
+    def _not_revoked(self, error: DiscoveryError, now: float) -> None:
+        if error.retryable and not isinstance(error, LeaseExpiredError):
+            self._lease.retry_later(now)
+        else:
+            self.state = LeaseState.CLOSED
+
+    def _lose(self, now: float) -> None:
+        """Forget the lease; everything registered under it is wanted anew."""
+        self.state = LeaseState.LOST
+        self.losses += 1
+        self._lost_at = now
+        self._lease = Holding(self._rng)
+        self._calls.clear()  # what is answered to attempts under the old lease means nothing now
+        self._registrations.begin_anew()
+
+    # ---- jobs
+
+    def _not_done(self, number: int, error: DiscoveryError, now: float) -> None:
+        job = self._registrations[number]
+        is_their_fault = isinstance(error, InternalError) and not job.is_for_caller
+        if not error.retryable and not is_their_fault:
+            self._registrations.refuse(number, error)
+            return
+        job.failures += 1
+        asked_s = error.retry_after_s if isinstance(error, ResourceExhaustedError) else None
+        retry_at = now + (asked_s or 0.0) + self._lease.backoff_s(job.failures)
+        self._registrations.postpone(number, error, retry_at)
+
+    # ---- calls
+
+    def _poll_close(self, now: float) -> list[Call]:
+        lease = self._lease
+        if self.is_closed or lease.call or lease.retry_at > now:
+            return []
+        if not lease.has_token:
+            self.state = LeaseState.CLOSED
+            return []
+        return [self._send_lease("revoke", {}, _ATTEMPT_S)]
+
+    def _send(self, job_number: int, job: Job) -> Call:
+        self._numbers += 1
+        self._registrations.sent(job_number, self._numbers)
+        op = "register" if job.specs else "unregister"
+        self._calls[self._numbers] = (op, job_number)
+        fields = {**self._proof(), "sequence": self._lease.next_sequence()}
+        fields |= {"specs": job.specs} if job.specs else {"ids": job.ids}
+        return Call(self._numbers, op, fields, _ATTEMPT_S)
+
+    def _send_lease(self, op: str, fields: Mapping[str, object], within_s: float) -> Call:
+        self._numbers += 1
+        self._lease.call = self._numbers
+        self._calls[self._numbers] = (op, 0)
+        return Call(self._numbers, op, {**self._proof(), **fields}, within_s)
+
+    def _proof(self) -> dict[str, object]:
+        return {"instance_id": self.instance_id, "token": self._lease.token()}

@@ -1,0 +1,7 @@
+"""discoveryd, as its console script runs it."""
+
+import sys
+
+from discovery.daemon import main
+
+sys.exit(main())
