@@ -43,10 +43,13 @@ class Asking:
         self.request, self.failures = None, 0
 
     def fail(self, now: float, after_s: float) -> None:
-        """Give the request up; the next one is due `after_s` from now, and a little later."""
+        """Give the request up; the next one is due `after_s` from now, and a little later.
+
+        Being told when to come back is an answer, not a failure.
+        """
         self.request = None
-        self.failures += 1
-        self.ask_at = now + after_s + self.backoff_s(self.failures)
+        self.failures += not after_s
+        self.ask_at = now + after_s + self.backoff_s(self.failures + 1)
 
     def start_over(self, now: float) -> None:
         """Forget all that failed: another daemon is asked, and at once."""

@@ -12,7 +12,14 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Self
 
 from discovery.feed import Feed
-from discovery.messages import EVENT_TOPIC, beat_to_wire, beat_topic, event_to_wire, event_topic
+from discovery.messages import (
+    EVENT_TOPIC,
+    beat_to_wire,
+    beat_topic,
+    event_to_wire,
+    event_topic,
+    goodbye_to_wire,
+)
 from discovery.recovery import Recovery
 from discovery.registry import Registry
 from discovery.replica import Replica
@@ -34,10 +41,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_VERSION = version("discoveryd")  # read from files, so before any event loop runs
 _CODECS = (MSGPACK, JSON)
 _STORE_HISTORY = 1024  # revisions: the replica is never further behind, and the feed has its own
 _RING_BYTES = 64 << 20
 _PART_BYTES = 256 << 10  # of raw records: half a frame's limit even if every character is escaped
+_LAST_ANSWERS_S = 0.1
 _LATE_AFTER_S = 0.5  # a beat this late means that nothing else was served either
 
 
@@ -62,6 +71,7 @@ class Core:
         self._store_pauses = 0
         self._beat_due = 0.0
         self._requests = asyncio.TaskGroup()
+        self._answers: set[asyncio.Task[None]] = set()
         self._stack = AsyncExitStack()
         watch = settings.watch
         self.store = open_store(settings.store, history_revisions=_STORE_HISTORY, rng=rng)
@@ -95,7 +105,7 @@ class Core:
             watch=watch,
             about={
                 "daemon": self.daemon,
-                "version": version("discoveryd"),
+                "version": _VERSION,
                 "store": settings.store,
                 "beat_interval_s": watch.beat_interval_s,
                 "event_generation": settings.registry.event_generation,
@@ -116,18 +126,29 @@ class Core:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        if self._answers:
+            await asyncio.wait(self._answers, timeout=_LAST_ANSWERS_S)
+        for task in self._answers:
+            task.cancel()  # it waits for what will not come: its client asks elsewhere
         await self._stack.aclose()
 
     def publish_on(self, publisher: Publisher) -> None:
         """Publish EVENTs and BEATs there as well, from now on."""
         self._publishers.append(publisher)
 
+    def say_goodbye(self) -> None:
+        """Tell those who listen to look for another daemon."""
+        for codec in _CODECS:
+            self._send(codec, beat_topic(codec.name), goodbye_to_wire(self.daemon))
+
     def handler(self, events: str) -> Handler:
         """Return what answers requests; clients are told to listen for events at `events`."""
-        group = self._requests
+        group, answers = self._requests, self._answers
 
         def handle(data: bytes, reply: Reply) -> None:
-            group.create_task(self.service.answer(data, reply, events=events))
+            task = group.create_task(self.service.answer(data, reply, events=events))
+            answers.add(task)
+            task.add_done_callback(answers.discard)
 
         return handle
 

@@ -66,6 +66,7 @@ class Daemon:
 
     async def __aexit__(self, *exc: object) -> None:
         self.is_ready = False
+        self.core.say_goodbye()
         await self._stack.aclose()
 
     def metrics(self) -> Mapping[str, object]:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from transports.pubsub import Subscriber
 
 PROTOCOL = 1
+_HELLO_S = 0.5
+_HELLO_PAUSE_S = 0.05
 
 
 class NoAnswerError(UnavailableError):
@@ -99,10 +101,21 @@ class Link:
                 await self._rpc.ready()
         except (TimeoutError, TransportError):
             raise self._unreachable("nobody answers there") from None
-        left_s = max(0.01, deadline - loop.time())
-        answer = await self.call("hello", {"client": client, "protocol": PROTOCOL}, left_s)
+        answer = await self._greeting({"client": client, "protocol": PROTOCOL}, deadline)
         self._events = self._events_address(answer.result.get("events"))
         return answer.result
+
+    async def _greeting(self, fields: Mapping[str, object], deadline: float) -> Answer:
+        """Say hello until somebody answers: what a daemon that stops has taken in is lost."""
+        loop = asyncio.get_running_loop()
+        while True:
+            left_s = max(0.01, deadline - loop.time())
+            try:
+                return await self.call("hello", fields, min(left_s, _HELLO_S))
+            except NoAnswerError:
+                if left_s <= _HELLO_S:
+                    raise
+                await asyncio.sleep(_HELLO_PAUSE_S)
 
     async def call(self, op: str, fields: Mapping[str, object], within_s: float) -> Answer:
         """Send one request and return its answer, if `within_s` never pass without a part of it.

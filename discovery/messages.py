@@ -154,6 +154,16 @@ def beat_from_wire(value: object) -> Beat:
     return beat
 
 
+def goodbye_to_wire(daemon: str) -> dict[str, object]:
+    """Return the map that says, on the topic of BEATs, that a daemon is about to stop."""
+    return {"daemon": daemon, "leaving": True}
+
+
+def is_goodbye(value: object, daemon: str) -> bool:
+    """Say whether a map on the topic of BEATs says that `daemon` is about to stop."""
+    return value == goodbye_to_wire(daemon)
+
+
 def read_integer(where: str, value: object) -> int:
     """Return an unsigned integer that is an item of a list."""
     if type(value) is not int or value < 0:

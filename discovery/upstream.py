@@ -16,7 +16,14 @@ from discovery.errors import (
 )
 from discovery.followed import Followed
 from discovery.follower import Follower, FollowerLimits
-from discovery.messages import BEAT_TOPIC, beat_from_wire, beat_topic, event_from_wire, event_topic
+from discovery.messages import (
+    BEAT_TOPIC,
+    beat_from_wire,
+    beat_topic,
+    event_from_wire,
+    event_topic,
+    is_goodbye,
+)
 from discovery.reading import answer_from_wire, read_item
 from discovery.view import Shown
 from transports.errors import TransportError
@@ -158,6 +165,9 @@ class Upstreams:
     # ---- inside
 
     def _on_beat(self, value: object) -> None:
+        if self._link and is_goodbye(value, self._daemon):
+            self._leave(self._link, "the daemon is stopping")
+            return
         beat = beat_from_wire(value)
         if beat.daemon != self._daemon and self._link:
             self._leave(self._link, "the daemon was restarted")  # greet its new life

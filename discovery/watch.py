@@ -74,6 +74,7 @@ class WatchStream:
         self._sink: Sink | None = None
         self._undelivered: deque[Event] = deque()
         self._version = self._seen = 0
+        self._reader: asyncio.Task[object] | None = None
 
     async def __aenter__(self) -> Self:
         if self in self._entered or self._status is not _NOTHING:
@@ -139,11 +140,17 @@ class WatchStream:
         self._seen = self._version
 
     async def reached(self, revision: int) -> None:
-        """Wait until the newest view is at `revision` of the current epoch, or later."""
+        """Wait until `instances` is at `revision` of the current epoch, or later.
+
+        For whoever iterates, and so cannot move on while waiting here, it means the newest view,
+        to which its next events lead.
+        """
         await self.synced()
         if self._status.revision < revision:
             self._background.call(self._upstreams.want, self.query.scope, revision)
             await self._until(lambda: self._status.revision >= revision)
+        if asyncio.current_task() is not self._reader:
+            await self._until(lambda: self.revision >= revision)
         self._seen = self._version
 
     async def changed(self) -> None:
@@ -165,6 +172,7 @@ class WatchStream:
 
     async def __anext__(self) -> Event:
         """Return the next event; `async for` does this, and keeps `instances` at its position."""
+        self._reader = asyncio.current_task()
         while not self._undelivered:
             await self._until(lambda: bool(self._outbox))
             self._hand_over(self._outbox.take())
@@ -176,6 +184,7 @@ class WatchStream:
 
     def _hand_over(self, events: Iterable[Event]) -> None:
         self._given_status = self._status
+        self._wake()
         for event in events:
             match event:
                 case Added():

@@ -521,3 +521,22 @@ async def test_names_a_transport_may_choke_on(place):
         assert dict(stream.instances) == {made.id: made}
         assert list(await d.list(EndpointQuery(namespace="ü %.*>", component="a b"))) == [made]
         assert list(await d.list(EndpointQuery(namespace="ü"))) == []
+
+
+async def test_reached_waits_for_the_reader_unless_it_is_the_reader_who_asks(place) -> None:
+    async with place.connect() as d, d.watch(discovery.EndpointQuery()) as stream:
+        await stream.synced()
+        first = await d.register(endpoint("e1"))
+        events = aiter(stream)
+        await anext(events)
+        second = await d.register(endpoint("e2"))
+        await stream.reached(second.revision)  # whoever iterates would wait for itself
+        assert list(stream.instances) == [first.id]
+
+        async def wait() -> list[discovery.EndpointId]:
+            await stream.reached(second.revision)
+            return list(stream.instances)
+
+        waiting = asyncio.create_task(wait())
+        await anext(events)
+        assert await waiting == [first.id, second.id]

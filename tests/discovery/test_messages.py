@@ -17,6 +17,8 @@ from discovery.messages import (
     event_from_wire,
     event_to_wire,
     event_topic,
+    goodbye_to_wire,
+    is_goodbye,
     record_from_wire,
     record_to_wire,
 )
@@ -24,6 +26,7 @@ from discovery.protocol import Beat, Commit, Event, ItemChange, Record, ScopeHea
 from tests.discovery.strategies import SEGMENTS
 from tests.discovery.test_fields import JUNK
 from transports.codec import JSON, MSGPACK
+from transports.frame import pack, unpack
 
 NUMBERS = st.integers(0, 2**64 - 1)
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -219,3 +222,13 @@ def test_junk_in_an_event_is_refused_and_nothing_else_happens(value, name):
 def test_junk_in_a_beat_is_refused_and_nothing_else_happens(value, name):
     with suppress(InvalidArgumentError):
         beat_from_wire(beat_to_wire(BEAT) | {name: value} if name else value)
+
+
+@CODECS
+def test_a_goodbye_is_of_one_daemon_and_is_no_beat(codec):
+    _, value = unpack(pack(codec, goodbye_to_wire("d")))
+    assert is_goodbye(value, "d")
+    assert not is_goodbye(value, "e")
+    assert not is_goodbye(beat_to_wire(BEAT), "d")
+    with pytest.raises(InvalidArgumentError):
+        beat_from_wire(value)
