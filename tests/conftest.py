@@ -12,12 +12,19 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 import pytest_asyncio
 from blockbuster import blockbuster_ctx
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
+
+# How fast examples are made says something about the machine, not about the code.
+hypothesis.settings.register_profile(
+    "project", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("project")
 
 GRACE_S = 2.0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import sys
 from contextlib import asynccontextmanager
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import signal
     from collections.abc import AsyncGenerator, AsyncIterator
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -111,7 +111,13 @@ async def daemon(
     arguments = ("--listen", listen, "--http", "off", "--log-level", "warning", *flags)
     async with program(*command, *arguments) as running:
         await listening(port)
-        yield running
+        try:
+            yield running
+        finally:
+            if running.process.returncode is None:
+                running.send_signal(signal.SIGCONT)
+                running.send_signal(signal.SIGTERM)
+                await running.ended()
 
 
 async def listening(port: int) -> None:
