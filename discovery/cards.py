@@ -47,6 +47,11 @@ def checked_card(card: object) -> dict[str, Json]:
             "card.display_name: failed to deserialize model display_name from card_json: "
             "expected a non-empty string, got ''"
         )
+    source_path = copy.get("source_path")
+    if source_path is not None and not isinstance(source_path, str):
+        raise InvalidArgumentError(
+            f"card.source_path: expected a string or nothing, got {shown(source_path)}"
+        )
     return copy
 
 

@@ -134,7 +134,8 @@ class Discovery:
         except asyncio.CancelledError:
             io.call(keeper.retract, ticket)  # it may be done, and only word of it be on its way
             raise
-        return [spec.instance(self.instance_id, revision) for spec in named]
+        # A copy: what the caller does with its instances must not change what is registered again.
+        return [replace(spec).instance(self.instance_id, revision) for spec in named]
 
     async def unregister(self, what: Instance | InstanceId) -> None:
         """Remove what this process registered. Removing it twice is no error.
@@ -200,14 +201,14 @@ class Discovery:
         return self._background
 
     def _named(self, spec: Spec) -> Spec:
-        """Return the spec; an event channel without an id gets one of its own."""
+        """Return a copy of the spec; an event channel without an id gets one of its own."""
         if isinstance(spec, EventChannelSpec) and spec.instance_id is None:
             return replace(spec, instance_id=minted_id(self._rng))
         if not isinstance(spec, EndpointSpec | ModelSpec | EventChannelSpec):
             raise InvalidArgumentError(
                 f"spec: expected EndpointSpec, ModelSpec or EventChannelSpec, got {spec!r}"
             )
-        return spec
+        return replace(spec)
 
 
 def connect(

@@ -9,10 +9,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from discovery.errors import SettingError
+from discovery.errors import InvalidArgumentError, SettingError
 from discovery.eventtransport import EventCodecKind, EventTransportKind
 from discovery.setting import Given, Setting, refusal, settings_in
 from discovery.settings import DaemonSettings
+from discovery.stores import check_store_url
 from transports.address import parse_url
 from transports.errors import AddressError
 
@@ -26,6 +27,9 @@ _PREFIX = "DISCOVERY_"
 
 _OTHER_VARIABLES = frozenset({"URL", "CONFIG", "EVENT_PLANE", "EVENT_PLANE_CODEC"})
 """What else the prefix is used for: by clients, by programs on their start, by the event plane."""
+
+_LISTENING = ("zmq", "memory")
+"""What this version can listen on."""
 
 _SERVICE_LINK = re.compile(
     r"(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)=.*"
@@ -189,6 +193,11 @@ def _check_together(loaded: DaemonSettings, given: Mapping[str, Given]) -> None:
         addresses.append(("http", loaded.http, f"tcp://{loaded.http}"))
     for name, written, url in addresses:
         _check_address(name, _source(name, given), written, url, is_open=loaded.insecure)
+    try:
+        check_store_url(loaded.store)
+    except InvalidArgumentError as error:
+        source = _source("store", given)
+        raise SettingError(f"setting 'store' from {source}: {error}") from error
     lease = loaded.lease
     if lease.max_ttl_s < lease.min_ttl_s:
         expected = f"at least lease.min_ttl_s, {lease.min_ttl_s}"
@@ -201,6 +210,9 @@ def _check_address(name: str, source: str, written: str, url: str, *, is_open: b
         addresses = parse_url(url)
     except AddressError as exc:
         raise SettingError(f"setting {name!r} from {source}: {exc}") from exc
+    for address in addresses:
+        if name != "http" and address.scheme not in _LISTENING:
+            raise refusal(name, source, written, f"a URL of one of {', '.join(_LISTENING)}")
     if not is_open and not all(address.is_loopback for address in addresses):
         expected = (
             "a loopback address: nothing is authenticated yet, whoever reaches the address can "

@@ -194,7 +194,7 @@ class Connection:
                 self._link = None
                 self.state = ConnectionState.DISCONNECTED
                 self._on_down()
-        logger.warning("connection lost, reconnecting", extra={"address": str(address)})
+        logger.warning("connection to %s lost, reconnecting", address)
 
     def _check_registry(self, address: Address, greeting: Mapping[str, object]) -> None:
         registry_id = greeting.get("registry_id")

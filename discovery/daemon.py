@@ -21,6 +21,7 @@ from discovery.clock import now_ms
 from discovery.config import add_flags, load_daemon_settings
 from discovery.core import Core
 from discovery.errors import DiscoveryError, InvalidArgumentError, SettingError
+from discovery.names import Kind
 from discovery.notify import sd_notify
 from discovery.settings import DaemonSettings
 from transports.address import parse_url
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from transports.address import Address
+    from transports.pubsub import Publisher
+    from transports.rpc import RpcServer
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +52,7 @@ class Daemon:
         self.addresses: list[Address] = []
         """Where requests are taken, with the ports that were found for port 0."""
         self.http: str | None = None
+        self._listeners: list[Publisher | RpcServer] = []
         self.is_ready = False
         self._stack = AsyncExitStack()
 
@@ -73,7 +77,7 @@ class Daemon:
         """Return what `/metrics` shows."""
         core, service = self.core, self.core.service
         mirror = core.replica.mirror
-        records: dict[str, int] = {}
+        records = dict.fromkeys(map(str, Kind), 0)
         for scope, count in mirror.counts().items():
             records[scope[0]] = records.get(scope[0], 0) + count
         return {
@@ -87,6 +91,7 @@ class Daemon:
             "requests_total": service.answered,
             "refusals_total": service.refused,
             "published_messages_total": core.published,
+            "rejected_messages_total": sum(one.rejected for one in self._listeners),
             "pauses_total": core.pauses,
             "relists_total": core.replica.relists,
         }
@@ -100,6 +105,7 @@ class Daemon:
         self.core.publish_on(publisher)
         handler = self.core.handler(str(publisher.address))
         server = await stack.enter_async_context(open_rpc_server(url, handler))
+        self._listeners += [publisher, server]
         self.addresses.append(server.address)
         logger.info(
             "listening",
@@ -212,7 +218,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"discoveryd: {error}", file=sys.stderr)  # noqa: T201 - before or without a log
         return _USAGE_ERROR
     except (DiscoveryError, TransportError) as error:
-        print(f"discoveryd: cannot serve: {error}", file=sys.stderr)  # noqa: T201
+        hint = "; does another discoveryd run there?" if error.retryable else ""
+        print(f"discoveryd: cannot serve: {error}{hint}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
 

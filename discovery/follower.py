@@ -127,7 +127,8 @@ class Follower:
             number=self._asking.last_number + 1,
             scope=self.scope,
             epoch=None if self._must_snapshot else self.epoch,
-            since=max(self.revision, 0),
+            # Without an epoch a revision says nothing: that of the daemon may have changed since.
+            since=0 if self._must_snapshot else max(self.revision, 0),
             at_least=self._wanted,
         )
         self._wanted = 0  # wished for once: a daemon that cannot have it may still serve us

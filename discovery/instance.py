@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from discovery.eventtransport import EventTransport
     from discovery.jsonvalue import Json
+    from discovery.names import Generation
 
 T = TypeVar("T")
 
@@ -120,6 +121,8 @@ class EventChannelInstance:
     endpoint: str | None = None
     extra: Mapping[str, Json] = field(default_factory=dict)
     revision: int = field(default=0, compare=False)
+    generation: Generation | None = field(default=None, compare=False)
+    """The form of the record it was read from; None when it was not read."""
 
     @property
     def id(self) -> EventChannelId:

@@ -81,7 +81,9 @@ class Keeper:
                 self._pump()
                 await self._closed.wait()
         except TimeoutError:
-            logger.warning("nobody took the lease back, it will run out by itself")
+            logger.warning(
+                "nobody took back lease %x, it will end by itself", self.session.instance_id
+            )
         finally:
             if self._timer:
                 self._timer.cancel()
@@ -132,13 +134,8 @@ class Keeper:
             else:
                 future.set_result(outcome.revision)
         for failure in self.session.take_failures():
-            logger.error(
-                "a registration was lost with the lease and is refused now",
-                extra={
-                    "ids": [str(spec.id(self.session.instance_id)) for spec in failure.specs],
-                    "why": str(failure.error),
-                },
-            )
+            ids = [str(spec.id(self.session.instance_id)) for spec in failure.specs]
+            logger.error("%s: lost with the lease, refused now: %s", ", ".join(ids), failure.error)
 
     def _plan(self, in_s: float) -> None:
         if self._timer:

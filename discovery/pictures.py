@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from discovery.ids import InstanceId
     from discovery.instance import Instance
 
 
 class Pictures:
-    """A growing view, handed out as dicts that never change afterwards."""
+    """A growing view, handed out as mappings that never change afterwards."""
 
     def __init__(self) -> None:
         self._picture: dict[InstanceId, Instance] = {}
+        self._shown: Mapping[InstanceId, Instance] = MappingProxyType(self._picture)
         self._changes: dict[InstanceId, Instance | None] = {}
 
     def change(self, identity: InstanceId, instance: Instance | None) -> None:
         """Put an instance in the next picture, or with None take it out."""
         self._changes[identity] = instance
 
-    def get(self) -> dict[InstanceId, Instance]:
+    def get(self) -> Mapping[InstanceId, Instance]:
         """Return the picture with all changes so far; copied only when there were some."""
         if self._changes:
             picture = dict(self._picture)
@@ -30,4 +34,5 @@ class Pictures:
                 else:
                     picture[identity] = instance
             self._picture, self._changes = picture, {}
-        return self._picture
+            self._shown = MappingProxyType(picture)
+        return self._shown

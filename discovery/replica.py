@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 _MARKS_KEPT = 100_000
 _MARK_EVERY_MS = 1000
+_RELOAD_AFTER_S = 0.2
 
 
 class Replica:
@@ -133,6 +134,9 @@ class Replica:
             except CompactedError as error:
                 self.relists += 1
                 logger.warning("store history lost, loading anew", extra={"why": str(error)})
+            except UnavailableError as error:  # what is known stays, and grows old meanwhile
+                logger.warning("store away, loading anew soon", extra={"why": str(error)})
+                await asyncio.sleep(_RELOAD_AFTER_S)
 
     async def _follow_from_snapshot(self) -> None:
         snapshot = await self._store.snapshot("")

@@ -218,7 +218,7 @@ class Upstreams:
 
     def _leave(self, link: Link, why: str) -> None:
         if self._connection and link is self._link:
-            logger.warning("trying the next daemon", extra={"why": why})
+            logger.info("leaving the daemon", extra={"why": why})
             self._connection.leave(link)
 
     def _pump(self, upstream: Followed, *, is_beat: bool = False) -> None:

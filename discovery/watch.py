@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Self
 
 from discovery.clock import monotonic_s
-from discovery.errors import DiscoveryError, FailedPreconditionError, UnavailableError
+from discovery.errors import DiscoveryError, FailedPreconditionError
 from discovery.events import Added
 from discovery.feeder import Feeder
 from discovery.followed import Sink, Status
@@ -66,7 +66,7 @@ class WatchStream:
         self._newest, self._given = Pictures(), Pictures()
         self._ids: dict[str, InstanceId] = {}
         self._status = self._given_status = _NOTHING
-        self._error: DiscoveryError | None = UnavailableError(
+        self._error: DiscoveryError | None = FailedPreconditionError(
             "the stream is not entered: use `async with d.watch(…) as stream`"
         )
         self._waiters: set[asyncio.Future[None]] = set()
@@ -95,7 +95,7 @@ class WatchStream:
         if self._sink:
             self._background.call(self._upstreams.detach, self.query.scope, self._sink)
             self._sink = None
-        self._fail(UnavailableError("the stream is closed"))
+        self._fail(FailedPreconditionError("the stream is closed"))
 
     def _fail(self, error: DiscoveryError) -> None:
         """End the stream with `error`, unless it has ended already."""
@@ -106,7 +106,10 @@ class WatchStream:
 
     @property
     def instances(self) -> Mapping[InstanceId, Instance]:
-        """The current view, id to instance, as a dict that does not change afterwards."""
+        """The current view, id to instance; what is returned does not change afterwards.
+
+        Streams share instances: take their cards and transports as read-only.
+        """
         return (self._given if self._is_iterated else self._newest).get()
 
     @property
@@ -126,8 +129,11 @@ class WatchStream:
 
     @property
     def state(self) -> StreamState:
-        """`syncing` before the first snapshot, then `live`, `stale` or `recovering`."""
-        return self._status.state
+        """`syncing` before the first snapshot, then `live`, `stale` or `recovering`.
+
+        Once closed or refused a stream is `stale`: nothing proves it any more.
+        """
+        return StreamState.STALE if self._error else self._status.state
 
     @property
     def is_recovering(self) -> bool:
@@ -136,7 +142,7 @@ class WatchStream:
 
     async def synced(self) -> None:
         """Wait until the first snapshot is complete. Raises what the query was refused with."""
-        await self._until(lambda: self._status.is_synced)
+        await self._until(lambda: self._status.is_synced and not self._error)
         self._seen = self._version
 
     async def reached(self, revision: int) -> None:

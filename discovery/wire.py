@@ -151,6 +151,7 @@ def _channel_of(
     identity: EventChannelId, record: dict[str, Any], revision: int
 ) -> EventChannelInstance:
     _take_equal(record, "type", "EventChannel")
+    generation: Generation = "b" if "scope" in record else "a"
     _take_owner(record, identity)
     _take_equal(record, "topic", identity.topic)
     _take_equal(record, "instance_id", identity.instance_id)
@@ -163,6 +164,7 @@ def _channel_of(
         endpoint=identity.endpoint,
         extra=record,
         revision=revision,
+        generation=generation,
     )
 
 

@@ -136,7 +136,5 @@ def row_of(instance: Instance) -> dict[str, Any]:
 
 
 def _generation_of(instance: Instance) -> Generation:
-    """Return the form that can tell of an instance: only some channels have one in generation a."""
-    if not isinstance(instance, EventChannelInstance):
-        return "a"
-    return "a" if instance.component is not None and instance.endpoint is None else "b"
+    """Return the form of the record that an instance was read from; only channels have two."""
+    return (isinstance(instance, EventChannelInstance) and instance.generation) or "a"

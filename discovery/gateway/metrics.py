@@ -14,6 +14,24 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
 
+HELP = {
+    "records": "Visible records, by kind.",
+    "processes": "Leases that somebody holds.",
+    "unreadable_records": "Records that cannot be read, and so are not visible.",
+    "watchers": "Streams heard of within the last 30 s.",
+    "revision": "Revision of the registry that this daemon is at.",
+    "recovering": "1 while workers may live that this daemon has not heard from yet.",
+    "store_age_seconds": "Seconds since it was proven that this daemon is not behind its store.",
+    "requests_total": "Requests answered.",
+    "refusals_total": "Requests answered with an error.",
+    "published_messages_total": "EVENTs and BEATs published.",
+    "rejected_messages_total": "Messages dropped because they are no requests or subscriptions.",
+    "pauses_total": "Times that this daemon found that it had stood still.",
+    "relists_total": "Times that the store's history was lost and all was loaded anew.",
+}
+"""What each metric means."""
+
+
 class _DaemonCollector(Collector):
     def __init__(self, read: Callable[[], Mapping[str, object]]) -> None:
         self._read = read
@@ -22,7 +40,7 @@ class _DaemonCollector(Collector):
         for name, value in self._read().items():
             is_counter = name.endswith("_total")
             family = CounterMetricFamily if is_counter else GaugeMetricFamily
-            text = name.removesuffix("_total").replace("_", " ")
+            text = HELP.get(name, name)
             if isinstance(value, dict):
                 metric = family(f"discoveryd_{name}", text, labels=["kind"])
                 for kind, count in sorted(value.items()):

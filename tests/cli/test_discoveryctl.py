@@ -165,3 +165,16 @@ async def test_a_wrong_url_is_exit_code_2():
     code, _, err = await ctl("carrier-pigeon://x", "status")
     assert code == 2
     assert "carrier-pigeon" in err
+
+
+async def test_a_record_is_shown_in_the_generation_it_is_stored_in():
+    port = free_ports()
+    url = f"zmq://127.0.0.1:{port}"
+    flags = ("--registry-event-generation", "b")
+    async with daemon(port, *flags), discovery.connect(url) as d:
+        transport = discovery.ZmqTransport(endpoint="tcp://10.0.0.7:9100")
+        place = {"namespace": "prod", "component": "vllm", "topic": "kv-events"}
+        await d.register(discovery.EventChannelSpec(**place, transport=transport))
+        _, out, _ = await ctl(url, "get", "channels")
+    scope = {"kind": "component", "namespace": "prod", "component": "vllm"}
+    assert json.loads(out)["record"]["scope"] == scope

@@ -116,3 +116,10 @@ def test_a_target_that_refuses_is_named() -> None:
         card_as({"display_name": "m"}, float)
     with pytest.raises(InvalidArgumentError, match=r"card None cannot be read as Card: .*missing"):
         card_as({"slug": "m"}, Card)
+
+
+@pytest.mark.parametrize("source_path", [3, [], {"a": 1}, True])
+def test_a_source_path_is_a_string_or_nothing(source_path):
+    with pytest.raises(InvalidArgumentError, match=r"card\.source_path"):
+        checked_card({"display_name": "m", "source_path": source_path})
+    assert checked_card({"display_name": "m", "source_path": None})["source_path"] is None

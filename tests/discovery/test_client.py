@@ -360,11 +360,11 @@ async def test_a_closed_stream_says_so(place):
             await stream.synced()
             waiting = asyncio.get_running_loop().create_task(stream.changed())
             await asyncio.sleep(0)
-        with pytest.raises(UnavailableError, match="closed"):
+        with pytest.raises(FailedPreconditionError, match="closed"):
             await waiting
-        with pytest.raises(UnavailableError, match="closed"):
+        with pytest.raises(FailedPreconditionError, match="closed"):
             await take(stream, 1)
-        with pytest.raises(UnavailableError, match="closed"):
+        with pytest.raises(FailedPreconditionError, match="closed"):
             await stream.changed()
         await stream.aclose()
         with pytest.raises(FailedPreconditionError, match="entered once"):
@@ -375,7 +375,7 @@ async def test_streams_end_with_their_connection(place):
     async with place.connect() as d:
         stream = await d.watch(PROD).__aenter__()
         await stream.synced()
-    with pytest.raises(UnavailableError, match="closed"):
+    with pytest.raises(FailedPreconditionError, match="closed"):
         await stream.changed()
     assert not d._streams
 
@@ -384,7 +384,7 @@ async def test_a_stream_that_is_not_entered_says_so(place):
     async with place.connect() as d:
         stream = d.watch(PROD)
         for wait in (stream.synced, stream.changed, stream.__anext__):
-            with pytest.raises(UnavailableError, match="not entered"):
+            with pytest.raises(FailedPreconditionError, match="not entered"):
                 await wait()
 
 
@@ -540,3 +540,32 @@ async def test_reached_waits_for_the_reader_unless_it_is_the_reader_who_asks(pla
         waiting = asyncio.create_task(wait())
         await anext(events)
         assert await waiting == [first.id, second.id]
+
+
+async def test_what_the_caller_does_with_its_copies_changes_no_registration(place) -> None:
+    async with place.connect() as d:
+        spec = model("m")
+        made = await d.register(spec)
+        for card in (made.card, spec.card):
+            card["display_name"] = "changed"
+        assert await d.register(model("m")) == model("m").instance(d.instance_id)
+        await place.end_lease(d.instance_id)
+        async with d.watch(ModelQuery()) as stream:
+            await until(lambda: stream.instances)
+            assert [one.display_name for one in stream.instances.values()] == ["m"]
+
+
+async def test_a_view_cannot_be_changed_by_who_looks_at_it(place) -> None:
+    async with place.connect() as d, d.watch(PROD) as stream:
+        await stream.synced()
+        with pytest.raises(AttributeError):
+            stream.instances.clear()
+
+
+async def test_a_closed_stream_is_stale_and_never_synced(place) -> None:
+    async with place.connect() as d:
+        async with d.watch(PROD) as stream:
+            await stream.synced()
+        assert stream.state is discovery.StreamState.STALE
+        with pytest.raises(FailedPreconditionError, match="closed"):
+            await stream.synced()

@@ -31,7 +31,8 @@ async def output_of(*flags: str, env: dict[str, str] | None = None) -> tuple[int
         (["--listen", "zmq://0.0.0.0:4710"], "a loopback address"),
         (["--listen", "nonsense"], "nonsense"),
         (["--store", "etcd://127.0.0.1:2379"], "does not exist in this version"),
-        (["--store", "sqlite://"], "is unknown"),
+        (["--store", "sqlite://"], "setting 'store' from flag --store"),
+        (["--listen", "nats://127.0.0.1:4222"], "setting 'listen' from flag --listen"),
         (["--config", "/nowhere.toml"], "/nowhere.toml"),
         (["--no-such-flag"], "--no-such-flag"),
     ],
@@ -49,6 +50,7 @@ async def test_an_address_in_use_stops_the_start_with_exit_code_1_and_is_named()
         code, stderr = await output_of("--http", "off", "--listen", f"zmq://127.0.0.1:{port}")
     assert code == 1
     assert str(port) in stderr
+    assert "does another discoveryd run there?" in stderr
     assert "Traceback" not in stderr
 
 

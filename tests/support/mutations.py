@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -133,15 +132,6 @@ def _(patch: pytest.MonkeyPatch) -> None:
         return original(self, beat, head, now)
 
     _around(patch, Follower, "_agrees", agrees)
-
-
-@bug("W a beat too early")
-def _(patch: pytest.MonkeyPatch) -> None:
-    def start(original: Any, self: Feed, *args: Any) -> None:
-        original(self, *args)
-        self._beat_heads = deque(self._beat_heads, maxlen=self._window_beats + 1)
-
-    _around(patch, Feed, "start", start)
 
 
 @bug("W ignored")

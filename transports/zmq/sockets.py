@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket as stdlib_socket
 import threading
@@ -16,6 +17,8 @@ from transports.zmq.pump import resolve
 
 if TYPE_CHECKING:
     from transports.address import Address
+
+logger = logging.getLogger(__name__)
 
 NOBLOCK: Final = int(zmq.NOBLOCK)
 """As a plain int: the enum costs more than the call."""
@@ -119,6 +122,9 @@ def skip_parts_after(part: zmq.Frame, socket: zmq.Socket[bytes]) -> None:
         part = socket.recv(NOBLOCK, copy=False)
 
 
+_TERMINATING_S: Final = 2.0
+
+
 class _ClientContexts:
     """One context, thus one I/O thread, for all clients of a process; it ends with the last."""
 
@@ -153,9 +159,10 @@ _client_contexts: Final = _ClientContexts()
 
 
 async def _terminate(context: zmq.Context[zmq.Socket[bytes]]) -> None:
-    """Wait for the end of a context whose sockets are closed.
+    """Wait for the end of a context whose sockets are closed, but not for ever.
 
     In a thread of its own: the loop's executor would forget the work when this is cancelled early.
+    Terminating waits inside ZMQ, where nothing can interrupt it; nobody's exit may hang on that.
     """
     loop = asyncio.get_running_loop()
     ended = loop.create_future()
@@ -165,8 +172,12 @@ async def _terminate(context: zmq.Context[zmq.Socket[bytes]]) -> None:
         with suppress(RuntimeError):  # the loop may be closed by now
             loop.call_soon_threadsafe(resolve, ended)
 
-    threading.Thread(target=work, name="zmq-term").start()
-    await ended
+    threading.Thread(target=work, name="zmq-term", daemon=True).start()
+    try:
+        async with asyncio.timeout(_TERMINATING_S):
+            await ended
+    except TimeoutError:
+        logger.warning("a ZMQ context does not end within %g s, left behind", _TERMINATING_S)
 
 
 def _configure(socket: zmq.Socket[bytes], options: dict[int, int], address: Address) -> None:
