@@ -77,6 +77,11 @@ class Program:
             return await self.process.wait()
 
 
+def _heed_interrupts() -> None:
+    """A shell that runs the tests in the background lets them, and so us, ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @asynccontextmanager
 async def program(*command: str, env: dict[str, str] | None = None) -> AsyncGenerator[Program]:
     """Run a program while the block runs; then it is killed if it has not ended."""
@@ -86,6 +91,7 @@ async def program(*command: str, env: dict[str, str] | None = None) -> AsyncGene
         stdout=asyncio.subprocess.PIPE,
         env=None if env is None else os.environ | env,
         limit=1 << 24,
+        preexec_fn=_heed_interrupts,
     )
     try:
         yield Program(process)
