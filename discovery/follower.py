@@ -241,6 +241,7 @@ class Follower:
         is_new = self._at.enter(answer.epoch, answer.revision)
         if is_new:
             self.counters.epochs += 1
+            self._proof = Proof()  # what was proven was of another epoch
             self._wanted = 0
         if answer.snapshot is not None:
             self.counters.snapshots += 1

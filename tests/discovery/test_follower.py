@@ -467,3 +467,12 @@ def test_an_answer_ends_a_hold_as_a_beat_does() -> None:
     f.want(13, 3.0)
     f.on_answer(answer(asked(f, 3.0).number, 13, commits=[]), 3.0)
     assert not f.is_recovering
+
+
+def test_what_was_proven_of_another_epoch_proves_nothing_of_this_one() -> None:
+    f = synced(ONE)
+    f.on_beat(beat(1, 10, 10, time_s=3.0), 3.0)
+    f.connected("d2", 3.5)
+    asked_for = asked(f, 3.5).number
+    f.on_answer(answer(asked_for, 2, [ONE], epoch="e2", daemon="d2", age_s=9.0), 3.6)
+    assert f.staleness_s(4.0) >= 9.0
