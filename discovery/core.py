@@ -171,6 +171,7 @@ class Core:
             await asyncio.sleep(self._beat_due - self._now())
 
     def _beat(self) -> None:
+        self.replica.drain()  # a BEAT vouches for its head at the moment it is made
         beats = self.feed.beat(
             is_recovering=self._is_recovering(), age_s=self.store.age_s(), time_s=self._now()
         )
