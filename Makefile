@@ -21,7 +21,7 @@ SANS_IO = $(shell sed -n '/^\[importlinter:contract:sans-io\]/,/^forbidden_modul
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench lock clean
+.PHONY: help run test sim lint format bench lock clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z]\+\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -43,6 +43,9 @@ ifeq ($(strip $(ARGS)),)
 	@echo "Coverage of the modules without I/O:"
 	@$(BIN)/coverage report --fail-under=100 --include=$(SANS_IO)
 endif
+
+sim: $(VENV)/.dev ## Play 2,000 fresh worlds against the core; ARGS="--seed N --trace" tells of one.
+	$(BIN)/python -m tests.simulation $(or $(ARGS),--campaign 2000)
 
 lint: $(VENV)/.dev ## Check format, style, types and the direction of imports.
 	$(BIN)/ruff format --check
