@@ -217,12 +217,13 @@ class Follower:
         if not self._asking.is_for(answer.number) or not self._is_followed(answer.daemon):
             return
         self._heard_at = now
-        if self._at.is_after(answer.epoch, answer.revision):
+        proven_at = self._asking.asked_at - answer.age_s
+        if self._at.is_after(answer.epoch, answer.revision, proven_at):
             self.counters.refusals += 1  # it must catch up first
             self.sync_failed(answer.number, now)
             return
         self._asking.done()
-        self._install(answer)
+        self._install(answer, now)
         if self._differs(answer.digest):
             self._corrupt(now)
             return
@@ -237,8 +238,8 @@ class Follower:
         if self.revision < self._wanted:
             self._begin(now)
 
-    def _install(self, answer: SyncAnswer[ItemChange]) -> None:
-        is_new = self._at.enter(answer.epoch, answer.revision)
+    def _install(self, answer: SyncAnswer[ItemChange], now: float) -> None:
+        is_new = self._at.enter(answer.epoch, answer.revision, now)
         if is_new:
             self.counters.epochs += 1
             self._proof = Proof()  # what was proven was of another epoch
@@ -263,8 +264,8 @@ class Follower:
         return daemon == self.daemon
 
     def _is_ours(self, epoch: str, now: float) -> bool:
-        """Say whether a message is of our epoch; if it is of a new one, begin to go there."""
-        if not self._at.is_in(epoch) and not self._at.has_left(epoch):
+        """Say whether a message is of our epoch; if not, ask whether there is a new one."""
+        if not self._at.is_in(epoch):
             self._begin(now)
         return self._at.is_in(epoch)
 

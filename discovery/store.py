@@ -156,7 +156,8 @@ class Store(Protocol):
     def epoch(self) -> str:
         """Name of the unbroken line of revisions.
 
-        Another value means that continuity is not proven.
+        Another value means that continuity is not proven. What is asked of the store in one epoch
+        never takes effect in another: it raises `UnavailableError`.
         """
         ...
 
@@ -170,14 +171,17 @@ class Store(Protocol):
 
     @property
     def pauses(self) -> int:
-        """How often this store found that it had itself stood still.
+        """How often leases may have ended, or nearly so, that this daemon could not renew.
 
-        Each time every lease got a full TTL anew.
+        As when it found that it had itself stood still, or been cut off from a store elsewhere.
         """
         ...
 
     def age_s(self) -> float:
-        """Seconds since it was last proven that what `watch` delivers is not behind the store."""
+        """Seconds since it was last proven that what `watch` delivers is not behind the store.
+
+        And that the store was in `epoch` then: of two epochs the one proven later is the later one.
+        """
         ...
 
     async def grant(self, lease_id: int, ttl_s: float) -> float:
