@@ -24,6 +24,8 @@ from discovery.errors import (
     PermissionDeniedError,
     UnavailableError,
 )
+from discovery.events import Cause, check_last_words
+from discovery.fields import Fields
 from discovery.ids import EndpointId, EventChannelId, ModelId
 from discovery.instance import EndpointInstance, EventChannelInstance, ModelInstance
 from discovery.keeper import Ticket
@@ -142,13 +144,24 @@ class Discovery:
 
         Raises `PermissionDeniedError` for what another process registered.
         """
-        identity = what.id if isinstance(what, _INSTANCES) else what
-        if not isinstance(identity, EndpointId | ModelId | EventChannelId):
-            raise InvalidArgumentError(f"expected an instance or its id, got {shown(what)}")
+        identity = _id_of(what)
         if not isinstance(identity, EventChannelId) and identity.instance_id != self.instance_id:
             raise PermissionDeniedError(f"{identity}: registered by another process")
         within_s = self._settings.request_timeout_s
         await self._io.run(self._here.keeper.unregister([identity], within_s))
+
+    async def revoke(self, cause: Cause = Cause.UNREGISTERED, detail: str | None = None) -> None:
+        """Take back all that is registered, at once, and tell watchers why.
+
+        This process can register nothing more through this connection. If no daemon takes the lease
+        back within a second, it ends with its TTL. Leaving the block does the same, without a word.
+
+        Args:
+            cause: `UNREGISTERED`, or `CRASHED` for whoever watches over the process that serves.
+            detail: evidence, such as an exit status; at most 200 printable characters.
+        """
+        why = check_last_words("revoke", cause, detail)
+        await self._io.run(self._here.revoke(why, detail))
 
     # ---- looking
 
@@ -186,6 +199,27 @@ class Discovery:
         """Return the processes that hold a lease: id, TTL in seconds, number of records."""
         return await self._io.run(self._here.ask_rows("leases"))
 
+    # ---- for operators
+
+    async def remove(self, what: Instance | InstanceId) -> None:
+        """Remove a record, whoever registered it; watchers are told `Cause.REVOKED`.
+
+        Its owner, if it lives, is not told, and puts it back when it next has to register again:
+        `drain` is for owners that live. Raises `NotFoundError` when nothing is registered there.
+        """
+        await self._io.run(self._here.ask("remove", id=str(_id_of(what))))
+
+    async def drain(self, instance_id: int) -> int:
+        """Take a process out of service; return how many records it had.
+
+        They all go at one revision, with `Cause.REVOKED`, and what it tries to register from then
+        on is refused with `FailedPreconditionError` until it takes a new lease. Raises
+        `NotFoundError` when it holds none.
+        """
+        check_instance_id("instance_id", instance_id)
+        answer = await self._io.run(self._here.ask("drain", instance_id=instance_id))
+        return Fields("answer", dict(answer)).integer("removed")
+
     # ---- inside
 
     @property
@@ -209,6 +243,13 @@ class Discovery:
                 f"spec: expected EndpointSpec, ModelSpec or EventChannelSpec, got {spec!r}"
             )
         return replace(spec)
+
+
+def _id_of(what: Instance | InstanceId) -> InstanceId:
+    identity = what.id if isinstance(what, _INSTANCES) else what
+    if not isinstance(identity, EndpointId | ModelId | EventChannelId):
+        raise InvalidArgumentError(f"expected an instance or its id, got {shown(what)}")
+    return identity
 
 
 def connect(

@@ -109,8 +109,10 @@ class Core:
                 "store": settings.store,
                 "beat_interval_s": watch.beat_interval_s,
                 "event_generation": settings.registry.event_generation,
+                "recovery_s": settings.lease.recovery_s,
                 "started_ms": now_ms(),
             },
+            now_ms=now_ms,
         )
 
     async def __aenter__(self) -> Self:
@@ -196,7 +198,7 @@ class Core:
             self._store_pauses = self.store.pauses
             logger.warning("stood still, recovering", extra={"late_s": round(late_s, 3)})
             self.recovery.begin(self._now())
-            self._beat_due = self._now()
+            self._beat_due = max(self._beat_due, self._now())
 
     def _is_recovering(self) -> bool:
         self._notice_pauses()

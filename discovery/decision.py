@@ -10,6 +10,7 @@ from discovery.errors import (
     DiscoveryError,
     LeaseExpiredError,
     ModelConflictError,
+    NotFoundError,
     PermissionDeniedError,
     UnavailableError,
 )
@@ -40,6 +41,7 @@ class Decider:
         self._refusals: tuple[type[DiscoveryError], ...] = (
             AlreadyExistsError,
             LeaseExpiredError,
+            NotFoundError,
             PermissionDeniedError,
         )
         if store.has_guards:  # else models are decided on the store itself

@@ -6,9 +6,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
+from discovery.errors import InvalidArgumentError
+
 if TYPE_CHECKING:
     from discovery.ids import InstanceId
     from discovery.instance import Instance
+
+
+_MAX_DETAIL = 200
 
 
 class Cause(StrEnum):
@@ -32,11 +37,30 @@ class Added:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removed:
-    """An instance went away."""
+    """An instance went away; `detail` is what is known of how, such as an exit status."""
 
     id: InstanceId
     revision: int
     cause: Cause
+    detail: str | None = None
 
 
 Event: TypeAlias = Added | Removed
+
+
+def check_last_words(where: str, cause: str, detail: str | None) -> Cause:
+    """Return the cause with which a process may go.
+
+    Raises `InvalidArgumentError` for one that is not for it to claim, and for a detail that is long
+    or would not print on one line.
+    """
+    if cause not in (Cause.UNREGISTERED, Cause.CRASHED):
+        raise InvalidArgumentError(
+            f"{where}.cause: expected {Cause.UNREGISTERED} or {Cause.CRASHED}, got {cause[:80]!r}"
+        )
+    if detail is not None and (len(detail) > _MAX_DETAIL or not detail.isprintable()):
+        raise InvalidArgumentError(
+            f"{where}.detail: expected at most {_MAX_DETAIL} printable characters, "
+            f"got {len(detail)}: {detail[:80]!r}"
+        )
+    return Cause(cause)

@@ -191,7 +191,7 @@ class Feed:
 def _record(surfaced: Surfaced) -> Record:
     entry = surfaced.entry
     if entry is None:
-        return Record(surfaced.key, 0, None, surfaced.cause)
+        return Record(surfaced.key, 0, None, surfaced.cause, surfaced.detail)
     return Record(surfaced.key, entry.revision, entry.value)
 
 

@@ -15,6 +15,7 @@ from discovery.errors import (
     InternalError,
     UnavailableError,
 )
+from discovery.events import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,9 +71,11 @@ class Keeper:
         """Remove what was registered under `ids`; return the revision of that."""
         return await self._job(partial(self.session.unregister, ids), "removal", within_s)
 
-    async def close(self, within_s: float) -> None:
+    async def close(
+        self, within_s: float, cause: Cause = Cause.UNREGISTERED, detail: str | None = None
+    ) -> None:
         """Give the lease back; if no daemon takes it within `within_s`, it runs out by itself."""
-        self.session.close()
+        self.session.close(cause, detail)
         for future in self._futures.values():
             if not future.done():
                 future.set_exception(_closing())

@@ -1,7 +1,8 @@
 """EVENTs, BEATs and parts of answers as plain values, and back. Sans-I/O.
 
-A record travels as [key, revision, JSON text or null, cause or null]: its text untouched, so that
-fields this version does not know pass through, and one record that cannot be read spoils no other.
+A record travels as [key, revision, JSON text or null, cause or null], and [key, revision, null,
+cause, detail] when there is one: its text untouched, so that fields this version does not know pass
+through, and one record that cannot be read spoils no other.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def beat_topic(codec: str) -> str:
 def record_to_wire(record: Record) -> list[object]:
     """Return the list that `record_from_wire` reads."""
     text = None if record.value is None else record.value.decode()
-    return [record.key, record.revision, text, record.cause]
+    values = [record.key, record.revision, text, record.cause]
+    return values if record.detail is None else [*values, record.detail]
 
 
 def record_from_wire(where: str, value: object) -> Record:
@@ -47,8 +49,11 @@ def record_from_wire(where: str, value: object) -> Record:
             return Record(key, read_integer(where, revision), _bytes_of(where, text))
         case [str(key), revision, None, cause]:
             return Record(key, read_integer(where, revision), None, read_cause(where, cause))
+        case [str(key), revision, None, cause, str(detail)]:
+            why = read_cause(where, cause)
+            return Record(key, read_integer(where, revision), None, why, detail)
         case _:
-            expected = "[key, revision, text or null, cause or null]"
+            expected = "[key, revision, text or null, cause or null] and detail, if there is one"
             raise InvalidArgumentError(f"{where}: expected {expected}, got {shown(value)}")
 
 

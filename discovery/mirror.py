@@ -15,6 +15,7 @@ from discovery.identity import identity_from_card
 from discovery.instance import ModelInstance
 from discovery.keys import PENDING_PREFIX, SESSION_PREFIX, parse_key
 from discovery.protocol import DIGEST_MODULUS, item_digest
+from discovery.store import Change
 from discovery.wire import decode_record
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Surfaced:
     key: str
     entry: Entry | None
     cause: Cause | None = None
+    detail: str | None = None
 
 
 class Mirror:
@@ -56,17 +58,17 @@ class Mirror:
         """Why, by key, for each record that cannot be read."""
         self._entries: dict[str, Entry] = {}
         self._leaves: dict[Scope, dict[str, Entry]] = {}
-        self._below: dict[Scope, set[Scope]] = {}
+        self._below: dict[Scope, dict[Scope, None]] = {}
         self._digests: dict[Scope, int] = {}
         self._contests: dict[Scope, Contest] = {}
         for entry in entries:
-            self._take(entry.key, entry, None)
+            self._take(Change(entry.key, entry))
 
     def apply(self, batch: Batch) -> list[Surfaced]:
         """Move on by one batch and return what that changed to those who look, each key once."""
         shown: list[Surfaced] = []
         for change in batch.changes:
-            shown += self._take(change.key, change.entry, change.cause)
+            shown += self._take(change)
         self.revision = batch.revision
         return _last_of_each_key(shown)
 
@@ -79,6 +81,14 @@ class Mirror:
     def sessions(self) -> Iterator[Entry]:
         """Yield the entries under `session/`."""
         return (e for k, e in self._entries.items() if k.startswith(SESSION_PREFIX))
+
+    def keys_by_lease(self) -> dict[int, list[str]]:
+        """Return the keys of records, visible or not, by lease. Sessions are left out."""
+        keys: dict[int, list[str]] = {}
+        for key, entry in self._entries.items():
+            if entry.lease is not None and not key.startswith(SESSION_PREFIX):
+                keys.setdefault(entry.lease, []).append(key)
+        return keys
 
     def under(self, scope: Scope) -> Iterator[Entry]:
         """Yield the visible entries of a scope, in no promised order."""
@@ -112,9 +122,10 @@ class Mirror:
 
     # ---- changing
 
-    def _take(self, key: str, entry: Entry | None, cause: Cause | None) -> list[Surfaced]:
+    def _take(self, change: Change) -> list[Surfaced]:
+        key, entry = change.key, change.entry
         if entry is None:
-            self._entries.pop(key, None)
+            change = self._explained(change, self._entries.pop(key, None))
         else:
             self._entries[key] = entry
         if key.startswith((SESSION_PREFIX, PENDING_PREFIX)):
@@ -127,11 +138,17 @@ class Mirror:
         if scope is None:
             return []
         readable, identity = self._read(key, entry)
-        if entry is not None:
-            cause = Cause.RESYNC  # if it goes out of sight, then not because it was deleted
+        if readable is not entry:  # it goes out of sight, but was not deleted
+            change = _hidden(key)
         if scope[0] == "models":
-            return self._settle(scope, key, readable, identity, cause)
-        return self._show(scope, key, readable, cause)
+            return self._settle(scope, change, identity)
+        return self._show(scope, change)
+
+    def _explained(self, change: Change, old: Entry | None) -> Change:
+        """Add to a deletion what follows from the record: without a lease, none has ended."""
+        if change.cause is None and old is not None and old.lease is None:
+            return Change(change.key, None, Cause.REVOKED)
+        return change
 
     def _read(self, key: str, entry: Entry | None) -> tuple[Entry | None, ModelIdentity | None]:
         """Return the entry if it can be read, with its identity if it is a model."""
@@ -155,14 +172,10 @@ class Mirror:
             self.unreadable[key] = why
 
     def _settle(
-        self,
-        scope: Scope,
-        key: str,
-        entry: Entry | None,
-        identity: ModelIdentity | None,
-        cause: Cause | None,
+        self, scope: Scope, change: Change, identity: ModelIdentity | None
     ) -> list[Surfaced]:
         """Show or hide the models of one endpoint after one of them changed."""
+        key, entry = change.key, change.entry
         contest = self._contests.setdefault(scope, Contest())
         was_clean = contest.is_clean
         if entry is None or identity is None:
@@ -172,25 +185,23 @@ class Mirror:
         if not contest.counts:
             del self._contests[scope]
         if was_clean and contest.is_clean:
-            return self._show(scope, key, entry, cause)
-        return self._reshuffle(scope, contest.visible(), key, cause)
+            return self._show(scope, change)
+        return self._reshuffle(scope, contest.visible(), change)
 
-    def _reshuffle(
-        self, scope: Scope, visible: Sequence[str], changed: str, cause: Cause | None
-    ) -> list[Surfaced]:
+    def _reshuffle(self, scope: Scope, visible: Sequence[str], change: Change) -> list[Surfaced]:
         before, after = self._leaves.get(scope, {}), set(visible)
         shown: list[Surfaced] = []
         for key in [key for key in before if key not in after]:
-            shown += self._show(scope, key, None, cause if key == changed else Cause.RESYNC)
+            is_deleted = key == change.key and change.entry is None
+            shown += self._show(scope, change if is_deleted else _hidden(key))
         for key in visible:
             entry = self._entries[key]
             if self._leaves.get(scope, {}).get(key) != entry:
-                shown += self._show(scope, key, entry, None)
+                shown += self._show(scope, Change(key, entry))
         return shown
 
-    def _show(
-        self, scope: Scope, key: str, entry: Entry | None, cause: Cause | None
-    ) -> list[Surfaced]:
+    def _show(self, scope: Scope, change: Change) -> list[Surfaced]:
+        key, entry = change.key, change.entry
         old = self._leaves.get(scope, {}).get(key)
         if old is None and entry is None:
             return []
@@ -207,13 +218,13 @@ class Mirror:
                 self._digests.pop(above, None)
             else:
                 self._digests[above] = digest
-        return [Surfaced(scope, key, entry, cause if entry is None else None)]
+        return [Surfaced(scope, key, entry, change.cause, change.detail)]
 
     def _link(self, scope: Scope, key: str, entry: Entry) -> None:
         if scope not in self._leaves:
             self._leaves[scope] = {}
             for depth in range(len(scope) - 1, 0, -1):
-                self._below.setdefault(scope[:depth], set()).add(scope[: depth + 1])
+                self._below.setdefault(scope[:depth], {})[scope[: depth + 1]] = None
         self._leaves[scope][key] = entry
 
     def _unlink(self, scope: Scope, key: str) -> None:
@@ -226,9 +237,13 @@ class Mirror:
             child = scope[: depth + 1]
             if not self.is_empty(child):
                 return
-            self._below[scope[:depth]].discard(child)
+            del self._below[scope[:depth]][child]
             if not self._below[scope[:depth]]:
                 del self._below[scope[:depth]]
+
+
+def _hidden(key: str) -> Change:
+    return Change(key, None, Cause.RESYNC)
 
 
 def _check_size(value: bytes) -> None:

@@ -138,4 +138,9 @@ class Outbox:
 
 
 def _removed(instance_id: InstanceId, shown: Shown) -> Removed:
-    return Removed(id=instance_id, revision=shown.revision, cause=shown.cause or Cause.RESYNC)
+    return Removed(
+        id=instance_id,
+        revision=shown.revision,
+        cause=shown.cause or Cause.RESYNC,
+        detail=shown.detail,
+    )

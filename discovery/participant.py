@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from discovery.background import Background
+    from discovery.events import Cause
     from discovery.instance import Instance
     from discovery.link import Link
     from discovery.query import Query
@@ -111,6 +112,10 @@ class Participant:
         self.upstreams.use(self.connection)
         self.keeper = Keeper(self.session, self.connection, group)
 
+    async def revoke(self, cause: Cause, detail: str | None) -> None:
+        """Give the lease back now, and tell watchers why."""
+        await self.keeper.close(_CLOSE_S, cause, detail)
+
     async def list(self, query: Query, min_revision: int) -> tuple[Sequence[Instance], int, str]:
         """Return the instances of `query` with the revision and epoch they are from."""
         fields = {"scope": [*query.scope], "min_revision": min_revision}
@@ -126,10 +131,10 @@ class Participant:
         wanted = [instance for instance in instances if query.matches(instance.id)]
         return wanted, read.revision, read.epoch
 
-    async def ask(self, op: str) -> Mapping[str, object]:
-        """Return the daemon's answer to a request that has no fields."""
+    async def ask(self, op: str, **fields: object) -> Mapping[str, object]:
+        """Return the daemon's answer to a request that may be repeated."""
         within_s = self.settings.request_timeout_s
-        return (await self.connection.call_patiently(op, {}, within_s)).result
+        return (await self.connection.call_patiently(op, fields, within_s)).result
 
     async def ask_rows(self, op: str) -> Sequence[Mapping[str, object]]:
         """Return the rows of the daemon's answer to a request for a table."""

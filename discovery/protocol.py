@@ -31,6 +31,7 @@ class Record:
     revision: int
     value: bytes | None
     cause: Cause | None = None
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class ItemChange:
     key: str
     item: Item | None
     cause: Cause | None = None
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +131,7 @@ class SyncAnswer(Generic[C]):
 
     `is_recovering`: what is not here may belong to workers who have not been heard since another
     epoch. `is_doubtful`: it may also be of this one, where leases ran out that nobody could renew.
+    `time_s`: the daemon's clock when the request arrived.
     """
 
     number: int

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def read_item(record: Record) -> ItemChange:
     """Return what a follower holds of a record; one it cannot read is held without its instance."""
     if record.value is None:
-        return ItemChange(record.key, None, record.cause)
+        return ItemChange(record.key, None, record.cause, record.detail)
     try:
         instance = decode_record(record.key, record.value, revision=record.revision)
     except RecordError:

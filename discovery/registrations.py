@@ -41,13 +41,15 @@ class Job:
     """A registration (of `specs`) or removal (of `ids`) that is wanted until it is answered.
 
     It has its turn with the records it `touches`. `call` is the attempt under way. After an attempt
-    whose fate is unknown the job `is_unsure`: it may have been done.
+    whose fate is unknown the job `is_unsure`: it may have been done. What a reassertion registers
+    is what is owned when it is sent. `is_retention`: all that is not wanted is to be removed.
     """
 
     touches: Sequence[InstanceId]
     specs: Sequence[Spec] = ()
     ids: Sequence[InstanceId] = ()
     is_reassertion: bool = False
+    is_retention: bool = False
     is_for_caller: bool = False
     call: int | None = None
     was_sent: bool = False
@@ -133,6 +135,8 @@ class Registrations:
 
     def due(self, now: float) -> list[tuple[int, Job]]:
         """Return the jobs to be attempted now."""
+        for number, job in list(self._ready()):
+            self._refresh(number, job)
         return [(n, job) for n, job in self._ready() if job.retry_at <= now]
 
     def next_due(self) -> float:
@@ -177,11 +181,8 @@ class Registrations:
     def refuse(self, number: int, error: DiscoveryError) -> None:
         """Note that a job will never be done. What its attempts may have done is undone."""
         job = self._jobs[number]
-        if job.is_reassertion:
-            failure = Failure(job.specs, error)
-            self.failures.append(failure)
-            self._news.append(failure)
-            self._disown(job.touches)
+        if job.is_reassertion and job.specs:
+            self._note_failure(job.specs, error)
         if job.is_for_caller:
             self._outcomes.append(Outcome(number, error=error))
         if job.specs and (job.is_unsure or isinstance(error, InternalError)):
@@ -208,14 +209,33 @@ class Registrations:
 
     # ---- leases
 
+    def assert_again(self) -> None:
+        """Want registered again what is, and removed what is not wanted.
+
+        The lease is held, but the store may have lost the last of what was done.
+        """
+        for number, job in list(self._idle.items()):
+            if job.is_reassertion:
+                self._end(number)
+        for specs in self._units():
+            self._add(Job(touches=self._ids(specs), specs=specs, is_reassertion=True))
+        self._add(Job(touches=(), is_reassertion=True, is_retention=True))
+
+    def wanted(self) -> list[InstanceId]:
+        """Return what is registered, or is to be."""
+        asked = (identity for job in self._jobs.values() if job.specs for identity in job.touches)
+        return list(dict.fromkeys((*self._owned, *asked)))
+
+    def give_up(self, error: DiscoveryError) -> None:
+        """Note that what was registered has been taken away for good, and why."""
+        for specs in self._units():
+            self._note_failure(specs, error)
+
     def begin_anew(self) -> None:
         """The lease is lost: all that was registered is wanted again, before what was waiting."""
         waiting = [(n, job) for n, job in self._jobs.items() if not job.is_reassertion]
         self.clear()
-        units: dict[int, list[Spec]] = {}
-        for owned in self._owned.values():
-            units.setdefault(owned.unit, []).append(owned.spec)
-        for specs in units.values():
+        for specs in self._units():
             self._add(Job(touches=self._ids(specs), specs=specs, is_reassertion=True))
         for number, job in waiting:
             job.call, job.was_sent, job.is_unsure = None, False, False
@@ -229,6 +249,27 @@ class Registrations:
                 self.done(number, 0)
 
     # ---- inside
+
+    def _units(self) -> list[list[Spec]]:
+        """Return what is registered, in the units in which it was."""
+        units: dict[int, list[Spec]] = {}
+        for owned in self._owned.values():
+            units.setdefault(owned.unit, []).append(owned.spec)
+        return list(units.values())
+
+    def _refresh(self, number: int, job: Job) -> None:
+        """Let a reassertion stand for what is owned now; it ends if that is nothing."""
+        if not job.is_reassertion or job.is_retention:
+            return
+        job.specs = [self._owned[i].spec for i in job.touches if i in self._owned]
+        if not job.specs:
+            self._end(number)
+
+    def _note_failure(self, specs: Sequence[Spec], error: DiscoveryError) -> None:
+        failure = Failure(specs, error)
+        self.failures.append(failure)
+        self._news.append(failure)
+        self._disown(self._ids(specs))
 
     def _add(self, job: Job) -> int:
         self._numbers += 1

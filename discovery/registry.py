@@ -13,56 +13,46 @@ from discovery.decision import Decider
 from discovery.errors import (
     AlreadyExistsError,
     DiscoveryError,
-    InternalError,
     InvalidArgumentError,
-    LeaseExpiredError,
     PermissionDeniedError,
-    StaleRequestError,
     UnavailableError,
 )
 from discovery.events import Cause
 from discovery.keys import pending_key, session_key
 from discovery.pending import Contender, confirm_pending
-from discovery.session_record import EndedTokens, SessionRecord, hash_token
+from discovery.session_record import SessionRecord, hash_token
+from discovery.sessions import Sessions
 from discovery.store import AtRevision, Delete, Guard, Op, Put
 from discovery.turns import Turns
 from discovery.unit import Unit, keys_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
     from discovery.identity import ModelIdentity
     from discovery.ids import InstanceId
     from discovery.replica import Replica
+    from discovery.sessions import Caller
     from discovery.settings import LeaseSettings, LimitSettings
     from discovery.spec import Spec
-    from discovery.store import Entry, Store
+    from discovery.store import Store
 
 _RENEWALS_PER_TTL = 3
-_ENDED_TOKENS = 20_000
 _CLEAN_UP_S = 2.0
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks: the process, the proof that it is, and the number of this attempt.
-
-    Each attempt of a process, also of the same request, has a higher number than the one before.
-    """
-
-    instance_id: int
-    token: str
-    sequence: int
-
-
-@dataclass(frozen=True, slots=True)
 class Granted:
-    """A lease: its TTL, and how often its owner is asked to renew it, both in seconds."""
+    """A lease: its TTL, and how often its owner is asked to renew it, both in seconds.
+
+    `is_draining`: an operator has taken its owner out of service.
+    """
 
     ttl_s: float
     renew_s: float
+    is_draining: bool
 
 
 class Registry:
@@ -83,10 +73,10 @@ class Registry:
         self._generation = generation
         self.answered = 0
         """The highest revision that a caller was told of; lists here must not be older."""
-        self._turns = Turns()
+        self.turns = Turns()
         self._decider = Decider(store, replica)
-        self._ended = EndedTokens(limit=_ENDED_TOKENS)
-        replica.on_session_end = self._note_end
+        self.sessions = Sessions(replica)
+        self._found: tuple[str, dict[int, list[str]]] = ("", {})  # epoch, keys by lease
 
     # ---- leases
 
@@ -97,7 +87,7 @@ class Registry:
         process holds the id, and `LeaseExpiredError` for the token of a lease that has ended.
         """
         self._check_ttl(ttl_s)
-        async with self._turns.of(instance_id):
+        async with self.turns.of(instance_id):
             return await self._decider.decide(partial(self._try_grant, instance_id, ttl_s, token))
 
     async def keep_alive(self, instance_id: int, token: str) -> Granted:
@@ -107,14 +97,17 @@ class Registry:
         """
         return await self._decider.decide(partial(self._try_keep_alive, instance_id, token))
 
-    async def revoke(self, instance_id: int, token: str, cause: Cause) -> int:
+    async def revoke(
+        self, instance_id: int, token: str, cause: Cause, detail: str | None = None
+    ) -> int:
         """End the lease and all that is registered under it; return the revision of that.
 
-        Raises `LeaseExpiredError` when it is not the caller's any more.
+        Watchers are told `cause` and `detail`. Raises `LeaseExpiredError` when it is not the
+        caller's any more.
         """
-        async with self._turns.of(instance_id):
-            attempt = partial(self._try_revoke, instance_id, token, cause)
-            return await self._persist(attempt)
+        async with self.turns.of(instance_id):
+            attempt = partial(self._try_revoke, instance_id, token, cause, detail)
+            return await self.persist(attempt)
 
     # ---- registrations
 
@@ -122,15 +115,16 @@ class Registry:
         """Register all of `specs` at one revision, which is returned, or none of them.
 
         What the caller has registered already with the same value stays as it is. Raises
-        `ModelConflictError`, `AlreadyExistsError`, `InvalidArgumentError`, `LeaseExpiredError`, and
-        `StaleRequestError` for a copy of a request that has been overtaken.
+        `ModelConflictError`, `AlreadyExistsError`, `InvalidArgumentError`, `LeaseExpiredError`,
+        `FailedPreconditionError` when the caller is draining, and `StaleRequestError` for a copy of
+        a request that has been overtaken.
         """
         unit = Unit.of(specs, caller.instance_id, self._generation, self._limits)
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._turns.of(caller.instance_id))
+            await stack.enter_async_context(self.turns.of(caller.instance_id))
             if unit.endpoint:
-                await stack.enter_async_context(self._turns.of(unit.endpoint))
-            return await self._persist(partial(self._try_register, caller, unit))
+                await stack.enter_async_context(self.turns.of(unit.endpoint))
+            return await self.persist(partial(self._try_register, caller, unit))
 
     async def unregister(self, caller: Caller, ids: Sequence[InstanceId]) -> int:
         """Remove the records of `ids`, at the revision returned. One that is absent is no error.
@@ -141,11 +135,23 @@ class Registry:
             most = self._limits.max_unit
             raise InvalidArgumentError(f"ids: got {len(ids)}, expected {most} at most")
         keys = dict.fromkeys(key for instance_id in ids for key in keys_of(instance_id))
-        async with self._turns.of(caller.instance_id):
+        async with self.turns.of(caller.instance_id):
             attempt = partial(self._try_unregister, caller, list(keys))
-            return await self._persist(attempt)
+            return await self.persist(attempt)
 
-    async def _persist(self, attempt: Callable[[], Awaitable[int]]) -> int:
+    async def retain(self, caller: Caller, ids: Sequence[InstanceId]) -> int:
+        """Remove what is registered under the caller's lease but `ids`, at the revision returned.
+
+        For an epoch that began with more than the caller had left, once in it. Raises as `register`
+        does.
+        """
+        wanted = {key for instance_id in ids for key in keys_of(instance_id)}
+        async with self.turns.of(caller.instance_id):
+            revision = await self.persist(partial(self._try_retain, caller, wanted))
+        self._found[1].pop(caller.instance_id, None)
+        return revision
+
+    async def persist(self, attempt: Callable[[], Awaitable[int]]) -> int:
         """Decide, and see to it that whoever lists from now on finds what was decided."""
         revision = await self._decider.decide(attempt)
         self._replica.drain()
@@ -155,31 +161,33 @@ class Registry:
     # ---- the deciding step
 
     async def _try_grant(self, instance_id: int, ttl_s: float, token: str) -> Granted:
-        if token in self._ended:
-            raise _lease_ended(instance_id)
-        key = session_key(instance_id)
-        if entry := self._replica.mirror.get(key):
-            if not SessionRecord.decode(key, entry.value).is_owned_with(token):
+        self.sessions.refuse_ended(instance_id, token)
+        if found := self.sessions.find(instance_id):
+            _, record = found
+            if not record.is_owned_with(token):
                 raise AlreadyExistsError(f"instance id {instance_id:x}: held by another process")
-            return self._granted(await self._store.keep_alive(instance_id))
+            return self._granted(await self._store.keep_alive(instance_id), record)
         try:
             ttl_s = await self._store.grant(instance_id, ttl_s)
         except AlreadyExistsError as error:  # left by a grant that failed, or one under way
             raise UnavailableError(f"{error}; nobody's, it ends by itself: try again") from error
-        await self._open_session(instance_id, token, ttl_s)
-        return self._granted(ttl_s)
+        record = await self._open_session(instance_id, token, ttl_s)
+        return self._granted(ttl_s, record)
 
     async def _try_keep_alive(self, instance_id: int, token: str) -> Granted:
-        self._session(instance_id, token)
-        return self._granted(await self._store.keep_alive(instance_id))
+        _, record = self.sessions.of(instance_id, token)
+        return self._granted(await self._store.keep_alive(instance_id), record)
 
-    async def _try_revoke(self, instance_id: int, token: str, cause: Cause) -> int:
-        self._session(instance_id, token)
-        return await self._store.revoke(instance_id, cause)
+    async def _try_revoke(
+        self, instance_id: int, token: str, cause: Cause, detail: str | None
+    ) -> int:
+        self.sessions.of(instance_id, token)
+        return await self._store.revoke(instance_id, cause, detail)
 
     async def _try_register(self, caller: Caller, unit: Unit) -> int:
         mirror = self._replica.mirror
-        touch, session_guard = self._touch(caller)  # also when all is there: older copies end here
+        # Touched also when all is there: older copies of the request end here.
+        touch, session_guard = self.sessions.touch(caller, may_drain=False)
         ops: list[Op] = [touch]
         guards: list[Guard] = [session_guard]
         kept = 0
@@ -199,10 +207,10 @@ class Registry:
         """Commit a registration if its models may be on their endpoint."""
         newcomers = unit.newcomers(self._replica.mirror.get)
         if not newcomers:
-            return await self._commit(ops, guards)
+            return await self.commit(ops, guards)
         if self._store.has_guards:
             self._refuse_conflict(unit, newcomers)
-            return await self._commit(ops, [*guards, unit.guard(self._replica.mirror.revision)])
+            return await self.commit(ops, [*guards, unit.guard(self._replica.mirror.revision)])
         contender = Contender(
             instance_id=caller.instance_id, unit=unit, newcomers=newcomers, ops=ops
         )
@@ -214,7 +222,7 @@ class Registry:
         So a delayed copy of the registration that this takes back is refused afterwards. What a
         failed rollback left goes too.
         """
-        touch, guard = self._touch(caller)
+        touch, guard = self.sessions.touch(caller)
         ops: list[Op] = [touch]
         for key in [*keys, *map(pending_key, keys)]:
             entry = self._replica.mirror.get(key)
@@ -222,9 +230,28 @@ class Registry:
                 raise PermissionDeniedError(f"{key!r}: registered by another process")
             if entry:
                 ops.append(Delete(key, Cause.UNREGISTERED))
-        return await self._commit(ops, [guard])
+        return await self.commit(ops, [guard])
 
-    async def _commit(self, ops: Sequence[Op], guards: Sequence[Guard]) -> int:
+    async def _try_retain(self, caller: Caller, wanted: Collection[str]) -> int:
+        touch, guard = self.sessions.touch(caller)
+        found = self._keys_found(caller.instance_id)
+        entries = (self._replica.mirror.get(key) for key in found if key not in wanted)
+        deletes = [
+            Delete(entry.key, Cause.UNREGISTERED)
+            for entry in entries
+            if entry and entry.lease == caller.instance_id
+        ]
+        return await self.commit([touch, *deletes], [guard])
+
+    def _keys_found(self, instance_id: int) -> Sequence[str]:
+        """Return the keys that a lease had when this epoch's first retention came."""
+        feed = self._replica.feed
+        if self._found[0] != feed.epoch:
+            self._found = (feed.epoch, feed.mirror.keys_by_lease())
+        return self._found[1].get(instance_id, ())
+
+    async def commit(self, ops: Sequence[Op], guards: Sequence[Guard]) -> int:
+        """Write to the store; one without guards is not given any."""
         return await self._store.commit(ops, guards if self._store.has_guards else [])
 
     def _refuse_conflict(self, unit: Unit, newcomers: Mapping[str, ModelIdentity]) -> None:
@@ -243,54 +270,26 @@ class Registry:
 
     # ---- sessions
 
-    async def _open_session(self, instance_id: int, token: str, ttl_s: float) -> None:
+    async def _open_session(self, instance_id: int, token: str, ttl_s: float) -> SessionRecord:
         """Write the session of a new lease; if that fails, take the lease back."""
         key, record = session_key(instance_id), SessionRecord(hash_token(token), 0, ttl_s)
         try:
             put = Put(key, record.encode(), instance_id)
-            await self._commit([put], [AtRevision(key, 0)])
+            await self.commit([put], [AtRevision(key, 0)])
         except (Exception, asyncio.CancelledError):
             with suppress(DiscoveryError, TimeoutError):  # it ends by itself then
                 async with asyncio.timeout(_CLEAN_UP_S):
                     await self._store.revoke(instance_id, Cause.REVOKED)
             raise
         self._replica.drain()
+        return record
 
-    def _note_end(self, entry: Entry) -> None:
-        with suppress(InternalError):  # not one of ours
-            self._ended.add(SessionRecord.decode(entry.key, entry.value))
-
-    def _touch(self, caller: Caller) -> tuple[Put, AtRevision]:
-        """Return the rewriting of the session that goes with each commit, and its guard."""
-        entry, record = self._session(caller.instance_id, caller.token)
-        if caller.sequence <= record.sequence:
-            raise StaleRequestError(
-                f"request {caller.sequence} of process {caller.instance_id:x}: "
-                f"overtaken by request {record.sequence}"
-            )
-        touched = SessionRecord(record.token_hash, caller.sequence, record.ttl_s)
-        put = Put(entry.key, touched.encode(), caller.instance_id)
-        return put, AtRevision(entry.key, entry.revision)
-
-    def _session(self, instance_id: int, token: str) -> tuple[Entry, SessionRecord]:
-        entry = self._replica.mirror.get(session_key(instance_id))
-        record = SessionRecord.decode(entry.key, entry.value) if entry else None
-        if entry is None or record is None or not record.is_owned_with(token):
-            raise _lease_ended(instance_id)
-        return entry, record
-
-    def _granted(self, ttl_s: float) -> Granted:
+    def _granted(self, ttl_s: float, record: SessionRecord) -> Granted:
         """Renewals come often enough that all arrive within a recovery, however long the TTL."""
         window_s = self._leases.recovery_s or math.inf
-        return Granted(ttl_s, min(ttl_s, window_s) / _RENEWALS_PER_TTL)
+        return Granted(ttl_s, min(ttl_s, window_s) / _RENEWALS_PER_TTL, record.is_draining)
 
     def _check_ttl(self, ttl_s: float) -> None:
         low, high = self._leases.min_ttl_s, self._leases.max_ttl_s
         if not low <= ttl_s <= high:
             raise InvalidArgumentError(f"ttl_s {ttl_s!r}: expected {low:g} to {high:g} seconds")
-
-
-def _lease_ended(instance_id: int) -> LeaseExpiredError:
-    return LeaseExpiredError(
-        f"process {instance_id:x}: its lease has ended, or is held by another incarnation"
-    )

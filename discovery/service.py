@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from discovery.budget import Budget
@@ -17,12 +16,13 @@ from discovery.errors import (
     UnavailableError,
     error_to_wire,
 )
-from discovery.events import Cause
+from discovery.events import Cause, check_last_words
 from discovery.fields import Fields, read_text
 from discovery.ids import parse_id
-from discovery.names import Kind, shown
-from discovery.registry import Caller
-from discovery.session_record import SessionRecord
+from discovery.names import shown
+from discovery.operations import Operations
+from discovery.reports import Reports
+from discovery.sessions import Caller
 from discovery.specwire import spec_from_wire
 from discovery.watchers import Watchers
 from transports.codec import JSON
@@ -32,7 +32,8 @@ from transports.frame import pack, unpack
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
 
-    from discovery.registry import Registry
+    from discovery.ids import InstanceId
+    from discovery.registry import Granted, Registry
     from discovery.replica import Replica
     from discovery.settings import WatchSettings
     from discovery.store import Store
@@ -60,13 +61,16 @@ class Service:
         is_doubtful: Callable[[], bool],
         watch: WatchSettings,
         about: Mapping[str, object],
+        now_ms: Callable[[], int],
     ) -> None:
         self.watchers = Watchers()
+        self._reports = Reports(store, replica, self.watchers)
+        self._operations = Operations(registry, replica)
         self.answered = 0
         self.refused = 0
         self._store, self._replica, self._registry = store, replica, registry
         self._is_recovering, self._is_doubtful = is_recovering, is_doubtful
-        self._about = about
+        self._about, self._now_ms = about, now_ms
         self._chunks = Chunks(replica.feed, chunk_bytes=watch.chunk_bytes)
         self._budget = Budget(watch.snapshot_bytes_per_s)
         self._calls: Mapping[str, Callable[[Fields], Coroutine[object, object, dict[str, object]]]]
@@ -77,10 +81,13 @@ class Service:
             "revoke": self._revoke,
             "register": self._register,
             "unregister": self._unregister,
+            "retain": self._retain,
+            "remove": self._remove,
+            "drain": self._drain,
             "status": self._status,
         }
-        self._tables: Mapping[str, Callable[[], Sequence[Mapping[str, object]]]]
-        self._tables = {"leases": self._leases, "watchers": self._watchers}
+        self._tables: Mapping[str, Callable[[float], Sequence[Mapping[str, object]]]]
+        self._tables = {"leases": self._reports.leases, "watchers": self._reports.watchers}
 
     async def answer(self, data: bytes, reply: Reply, *, events: str) -> None:
         """Answer one request. `events` is the address that its client is told to listen to."""
@@ -101,7 +108,7 @@ class Service:
             result = await self._sync(codec, fields, reply, is_stream=op == "sync")
         elif op in self._tables:
             fields.done()
-            result = _send_rows(codec, reply, self._tables[op]())
+            result = _send_rows(codec, reply, self._tables[op](self._now()))
         else:
             call = self._calls.get(op)
             if call is None:
@@ -142,73 +149,69 @@ class Service:
         instance_id, token = fields.integer("instance_id", 1), fields.text("token")
         ttl_s = fields.number("ttl_s")
         fields.done()
-        granted = await self._registry.grant(instance_id, ttl_s, token)
-        return {"ttl_s": granted.ttl_s, "renew_s": granted.renew_s}
+        epoch = self._epoch()
+        return _granted(epoch, await self._registry.grant(instance_id, ttl_s, token))
 
     async def _keep_alive(self, fields: Fields) -> dict[str, object]:
         instance_id, token = fields.integer("instance_id", 1), fields.text("token")
         fields.done()
-        granted = await self._registry.keep_alive(instance_id, token)
-        return {"ttl_s": granted.ttl_s, "renew_s": granted.renew_s}
+        epoch = self._epoch()
+        return _granted(epoch, await self._registry.keep_alive(instance_id, token))
 
     async def _revoke(self, fields: Fields) -> dict[str, object]:
         instance_id, token = fields.integer("instance_id", 1), fields.text("token")
+        cause = fields.optional_text("cause") or Cause.UNREGISTERED
+        detail = fields.optional_text("detail")
         fields.done()
-        return {"revision": await self._registry.revoke(instance_id, token, Cause.UNREGISTERED)}
+        why = check_last_words("request", cause, detail)
+        return {"revision": await self._registry.revoke(instance_id, token, why, detail)}
 
     async def _register(self, fields: Fields) -> dict[str, object]:
         caller = _caller(fields)
         specs = fields.items("specs", spec_from_wire)
         fields.done()
-        return {"revision": await self._registry.register(caller, specs)}
+        epoch = self._epoch()
+        return {"revision": await self._registry.register(caller, specs), "epoch": epoch}
 
     async def _unregister(self, fields: Fields) -> dict[str, object]:
         caller = _caller(fields)
-        ids = fields.items("ids", lambda where, value: parse_id(read_text(where, value)))
+        ids = fields.items("ids", _read_id)
         fields.done()
-        return {"revision": await self._registry.unregister(caller, ids)}
+        epoch = self._epoch()
+        return {"revision": await self._registry.unregister(caller, ids), "epoch": epoch}
+
+    async def _retain(self, fields: Fields) -> dict[str, object]:
+        caller = _caller(fields)
+        ids = fields.items("ids", _read_id)
+        fields.done()
+        epoch = self._epoch()
+        return {"revision": await self._registry.retain(caller, ids), "epoch": epoch}
+
+    async def _remove(self, fields: Fields) -> dict[str, object]:
+        identity = parse_id(fields.text("id"))
+        fields.done()
+        return {"revision": await self._operations.remove(identity)}
+
+    async def _drain(self, fields: Fields) -> dict[str, object]:
+        instance_id = fields.integer("instance_id", 1)
+        fields.done()
+        return {"removed": await self._operations.drain(instance_id)}
 
     async def _status(self, fields: Fields) -> dict[str, object]:
         fields.done()
-        mirror = self._replica.mirror
-        counts: dict[str, int] = {}
-        for scope, count in mirror.counts().items():
-            counts[scope[0]] = counts.get(scope[0], 0) + count
         return {
             **self._about,
-            "epoch": self._store.epoch,
-            "revision": mirror.revision,
-            "records": counts,
-            "processes": sum(1 for _ in mirror.sessions()),
-            "watchers": len(self.watchers.now(self._now())),
-            "unreadable": dict(sorted(mirror.unreadable.items())[:100]),
+            **self._reports.status(self._now()),
             "recovering": self._is_recovering(),
-            "store_age_s": self._store.age_s(),
+            "now_ms": self._now_ms(),
         }
 
-    def _watchers(self) -> Sequence[Mapping[str, object]]:
-        now = self._now()
-        return [
-            {
-                "client": watcher.client,
-                "scope": list(watcher.scope),
-                "revision": watcher.revision,
-                "seen_s_ago": now - watcher.seen_at,
-            }
-            for watcher in self.watchers.now(now)
-        ]
+    def _epoch(self) -> str:
+        """Return the epoch to answer a change with; read before it is asked of the store.
 
-    def _leases(self) -> Sequence[Mapping[str, object]]:
-        mirror = self._replica.mirror
-        counts = Counter(entry.lease for kind in Kind for entry in mirror.under((kind.value,)))
-        return [
-            {
-                "id": f"{entry.lease or 0:x}",
-                "records": counts[entry.lease],
-                "ttl_s": SessionRecord.decode(entry.key, entry.value).ttl_s,
-            }
-            for entry in mirror.sessions()
-        ]
+        If that goes on to another epoch meanwhile, the client hears of it again with its renewals.
+        """
+        return self._replica.feed.epoch
 
     # ---- sync
 
@@ -222,7 +225,7 @@ class Service:
             epoch, since = fields.optional_text("epoch"), fields.integer("since")
             client = fields.text("client")[:_MAX_NAME]
         fields.done()
-        same = epoch == self._store.epoch
+        arrived_at, same = self._now(), epoch == self._store.epoch
         await self._catch_up(max(min_revision, since) if same or epoch is None else 0)
         feed, now = self._replica.feed, self._now()
         commits = feed.backfill(scope, epoch, since) if is_stream else None
@@ -248,7 +251,7 @@ class Service:
             "recovering": self._is_recovering(),
             "doubtful": self._is_doubtful(),
             "age_s": self._store.age_s(),
-            "time_s": now,
+            "time_s": arrived_at,
         }
 
     async def _catch_up(self, revision: int) -> None:
@@ -282,6 +285,19 @@ def _send_rows(
     for number, run in enumerate(runs):
         reply(pack(codec, {"chunk": [number, len(runs)], "rows": run}))
     return {"chunks": len(runs)}
+
+
+def _granted(epoch: str, granted: Granted) -> dict[str, object]:
+    return {
+        "ttl_s": granted.ttl_s,
+        "renew_s": granted.renew_s,
+        "draining": granted.is_draining,
+        "epoch": epoch,
+    }
+
+
+def _read_id(where: str, value: object) -> InstanceId:
+    return parse_id(read_text(where, value))
 
 
 def _caller(fields: Fields) -> Caller:

@@ -2,8 +2,9 @@
 
 The caller sends the `Call`s that `poll` returns, hands in their answers, and wakes at
 `next_wakeup`. What was registered is kept in `Registrations`: when the lease is lost, a new one is
-taken under the same instance id and all of it is registered again. Every attempt of a request has a
-number of its own, so that a delayed copy of an old one is refused by the registry.
+taken under the same instance id and all of it is registered again; so it is when the store's epoch
+changes, since what had been confirmed may be lost with the tail of the old one. Every attempt of a
+request has a number of its own, so that a delayed copy of an old one is refused by the registry.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from typing import TYPE_CHECKING
 
 from discovery.errors import (
     AlreadyExistsError,
+    FailedPreconditionError,
     InternalError,
     InvalidArgumentError,
     LeaseExpiredError,
     ResourceExhaustedError,
 )
+from discovery.events import Cause
 from discovery.fields import Fields
 from discovery.holding import Holding
 from discovery.registrations import Failure, Registrations
@@ -73,6 +76,8 @@ class Session:
         self._calls: dict[int, tuple[str, int]] = {}  # number -> (op, job)
         self._numbers = 0
         self._is_closing = False
+        self._last_words: Mapping[str, object] = {}
+        self._epoch = ""
 
     # ---- what the application wants
 
@@ -97,9 +102,15 @@ class Session:
         """Undo a registration whose caller has gone, even if it was done before that was known."""
         self._registrations.retract(job_number)
 
-    def close(self) -> None:
-        """Give the lease back, and with it all that is registered. No job is answered any more."""
+    def close(self, cause: Cause = Cause.UNREGISTERED, detail: str | None = None) -> None:
+        """Give the lease back, and with it all that is registered. No job is answered any more.
+
+        Watchers are told the cause, and `detail` as evidence for it. Only the first call counts.
+        """
+        if self._is_closing:
+            return
         self._is_closing = True
+        self._last_words = {"cause": cause.value, "detail": detail}
         self._registrations.clear()
         self._calls.clear()  # whatever is still answered changes nothing any more
         self._lease.call, self._lease.retry_at = 0, float("-inf")
@@ -156,11 +167,13 @@ class Session:
         try:
             match op:
                 case "grant" | "keep_alive":
-                    self._renewed(read.seconds("ttl_s"), read.seconds("renew_s"), now)
+                    self._renewed(read, now, is_new=op == "grant")
                 case "revoke":
                     self.state = LeaseState.CLOSED
                 case _ if self._registrations.is_attempted(job, number):
-                    self._registrations.done(job, read.integer("revision"))
+                    revision, epoch = read.integer("revision"), read.text("epoch")
+                    self._registrations.done(job, revision)
+                    self._note_epoch(epoch)
                 case _:
                     pass  # the answer to an attempt that was given up
         except InvalidArgumentError as error:
@@ -176,7 +189,7 @@ class Session:
                 self._not_granted(error, now)
             case "revoke":
                 self._not_revoked(error, now)
-            case "keep_alive" | "register" | "unregister" if is_lost:
+            case "keep_alive" | "register" | "unregister" | "retain" if is_lost:
                 self._lose(now)
             case "keep_alive":
                 self._lease.retry_later(now)
@@ -204,9 +217,23 @@ class Session:
             self.state = LeaseState.GRANTING
         return [self._send_lease("grant", {"ttl_s": self.ttl_s}, _ATTEMPT_S)]
 
-    def _renewed(self, ttl_s: float, renew_s: float, now: float) -> None:
+    def _renewed(self, read: Fields, now: float, *, is_new: bool) -> None:
+        ttl_s, renew_s, epoch = read.seconds("ttl_s"), read.seconds("renew_s"), read.text("epoch")
+        is_draining = read.flag("draining")
         self.state, self.ttl_s = LeaseState.HELD, ttl_s
         self._lease.renewed(renew_s, now)
+        if is_new:
+            self._epoch = epoch  # what is owned is wanted already
+        self._note_epoch(epoch)
+        if is_draining:
+            why = f"process {self.instance_id:x}: draining, an operator has taken it out of service"
+            self._registrations.give_up(FailedPreconditionError(why))
+
+    def _note_epoch(self, epoch: str) -> None:
+        """In another epoch the store may have lost what it had confirmed, or found it again."""
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._registrations.assert_again()
 
     def _not_granted(self, error: DiscoveryError, now: float) -> None:
         """Try again, unless it is hopeless.
@@ -263,15 +290,19 @@ class Session:
         if not lease.has_token:
             self.state = LeaseState.CLOSED
             return []
-        return [self._send_lease("revoke", {}, _ATTEMPT_S)]
+        return [self._send_lease("revoke", self._last_words, _ATTEMPT_S)]
 
     def _send(self, job_number: int, job: Job) -> Call:
         self._numbers += 1
         self._registrations.sent(job_number, self._numbers)
-        op = "register" if job.specs else "unregister"
-        self._calls[self._numbers] = (op, job_number)
         fields = {**self._proof(), "sequence": self._lease.next_sequence()}
-        fields |= {"specs": job.specs} if job.specs else {"ids": job.ids}
+        if job.is_retention:
+            op, fields["ids"] = "retain", self._registrations.wanted()
+        elif job.specs:
+            op, fields["specs"] = "register", job.specs
+        else:
+            op, fields["ids"] = "unregister", job.ids
+        self._calls[self._numbers] = (op, job_number)
         return Call(self._numbers, op, fields, _ATTEMPT_S)
 
     def _send_lease(self, op: str, fields: Mapping[str, object], within_s: float) -> Call:

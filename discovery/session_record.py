@@ -25,12 +25,13 @@ class SessionRecord:
 
     `sequence` is the number of the last request that was carried out; each attempt of a client has
     a higher one, so a delayed copy of an old request is told apart. `ttl_s` is the lease's TTL in
-    seconds.
+    seconds. `is_draining`: an operator has taken the process out of service.
     """
 
     token_hash: str
     sequence: int
     ttl_s: float
+    is_draining: bool = False
 
     def is_owned_with(self, token: str) -> bool:
         """Say whether `token` is the owner's."""
@@ -39,6 +40,8 @@ class SessionRecord:
     def encode(self) -> bytes:
         """Return the record as JSON."""
         value = {"token": self.token_hash, "sequence": self.sequence, "ttl_s": self.ttl_s}
+        if self.is_draining:
+            value["draining"] = True
         return json.dumps(value, separators=(",", ":")).encode()
 
     @classmethod
@@ -54,7 +57,7 @@ class SessionRecord:
                 "sequence": int(number),
                 "ttl_s": int() | float() as ttl,
             } if _HASH.fullmatch(token) and number >= 0 and 0 < ttl <= _LONGEST_S:
-                return cls(token, number, float(ttl))
+                return cls(token, number, float(ttl), found.get("draining") is True)
         raise InternalError(
             f"key {key!r}: not a session record, expected token (64 hex digits), sequence (0 or "
             "more) and ttl_s (seconds)"

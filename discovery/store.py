@@ -93,11 +93,15 @@ Guard = NoPutAfter | AtRevision
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one revision did to one key: `entry` is the new state, or None when it was deleted."""
+    """What one revision did to one key: `entry` is the new state, or None when it was deleted.
+
+    Then `cause` and `detail` say why, as far as the store was told.
+    """
 
     key: str
     entry: Entry | None
     cause: Cause | None = None
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +203,12 @@ class Store(Protocol):
         """
         ...
 
-    async def revoke(self, lease_id: int, cause: Cause) -> int:
+    async def revoke(self, lease_id: int, cause: Cause, detail: str | None = None) -> int:
         """End the lease and delete its keys in one commit; return the revision of that.
 
-        Of a lease without keys it is the current revision. A lease that ends by itself deletes its
-        keys in one commit too. Raises `LeaseExpiredError` when there is no such lease.
+        Cause and detail are handed to watchers by a store that can. Of a lease without keys it is
+        the current revision. A lease that ends by itself deletes its keys in one commit too. Raises
+        `LeaseExpiredError` when there is no such lease.
         """
         ...
 

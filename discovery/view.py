@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from discovery.events import Cause
 from discovery.held import Held, stance_of
-from discovery.protocol import DIGEST_MODULUS, item_digest
+from discovery.protocol import DIGEST_MODULUS, ItemChange, item_digest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-    from discovery.protocol import Item, ItemChange
+    from discovery.protocol import Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class Shown:
     item: Item | None
     revision: int
     cause: Cause | None = None
+    detail: str | None = None
 
 
 class View:
@@ -59,31 +60,31 @@ class View:
         for change in changes:
             if change.item is None:
                 hold = may_hold and change.cause in {None, Cause.LEASE_EXPIRED}
-                self._withdraw(change.key, revision, change.cause, hold=hold)
+                self._withdraw(change, revision, hold=hold)
         self._admit([change.item for change in changes if change.item is not None], revision)
 
     def replace(self, items: Mapping[str, Item], revision: int, *, may_hold: bool) -> None:
         """Become exactly `items`: withdraw what vanished, then show what is new or different."""
         for key in [key for key in self._items if key not in items]:
-            self._withdraw(key, revision, Cause.RESYNC, hold=may_hold)
+            self._withdraw(_gone(key), revision, hold=may_hold)
         self._admit(items.values(), revision)
 
     def release(self, revision: int, *, keep: AbstractSet[str] = frozenset()) -> None:
         """Withdraw what is held but `keep`: a daemon that can know of it does not have it."""
         for key in [key for key in self.held if key not in keep]:
-            self._drop_held(key, revision, Cause.LEASE_EXPIRED)
+            self._drop_held(_gone(key, Cause.LEASE_EXPIRED), revision)
 
-    def _withdraw(self, key: str, revision: int, cause: Cause | None, *, hold: bool) -> None:
-        item = self._items.pop(key, None)
+    def _withdraw(self, change: ItemChange, revision: int, *, hold: bool) -> None:
+        item = self._items.pop(change.key, None)
         if item is None:
             if not hold:
-                self._drop_held(key, revision, cause)
+                self._drop_held(change, revision)
             return
-        self.digest = (self.digest - item_digest(key, item.revision)) % DIGEST_MODULUS
+        self.digest = (self.digest - item_digest(item.key, item.revision)) % DIGEST_MODULUS
         if hold:
             self._held.put(item)
         else:
-            self._emit(key, item, None, revision, cause)
+            self._emit(item, change, revision)
 
     def _admit(self, items: Collection[Item], revision: int) -> None:
         for item in items:
@@ -98,7 +99,7 @@ class View:
             return
         stance = stance_of(before)
         if stance and stance != stance_of(item):
-            self._withdraw(item.key, revision, Cause.RESYNC, hold=False)
+            self._withdraw(_gone(item.key), revision, hold=False)
 
     def _put(self, item: Item, revision: int) -> None:
         old = self._items.get(item.key)
@@ -111,20 +112,24 @@ class View:
         self._items[item.key] = item
         # A model that contradicts a held one on its endpoint has taken its place.
         for key in self._held.rivals_of(item) if self.held else ():
-            self._drop_held(key, revision, Cause.LEASE_EXPIRED)
+            self._drop_held(_gone(key, Cause.LEASE_EXPIRED), revision)
         if before is None or before.instance != item.instance:
-            self._emit(item.key, before, item, revision, None)
+            self._emit(before, ItemChange(item.key, item), revision)
 
-    def _drop_held(self, key: str, revision: int, cause: Cause | None) -> None:
-        item = self._held.pop(key)
+    def _drop_held(self, change: ItemChange, revision: int) -> None:
+        item = self._held.pop(change.key)
         if item:
-            self._emit(key, item, None, revision, cause)
+            self._emit(item, change, revision)
 
-    def _emit(
-        self, key: str, before: Item | None, after: Item | None, revision: int, cause: Cause | None
-    ) -> None:
+    def _emit(self, before: Item | None, change: ItemChange, revision: int) -> None:
         """Note a change for the reader; records it cannot read come and go unseen."""
+        key, after = change.key, change.item
         if after is not None and after.instance is not None:
             self._out.append(Shown(key, after, revision))
         elif before is not None and before.instance is not None:
-            self._out.append(Shown(key, None, revision, cause or Cause.RESYNC))
+            cause = change.cause or Cause.RESYNC
+            self._out.append(Shown(key, None, revision, cause, change.detail))
+
+
+def _gone(key: str, cause: Cause = Cause.RESYNC) -> ItemChange:
+    return ItemChange(key, None, cause)

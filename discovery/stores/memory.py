@@ -80,7 +80,7 @@ class MemoryStore:
             raise LeaseExpiredError(_NO_LEASE.format(lease_id))
         return ttl_s
 
-    async def revoke(self, lease_id: int, cause: Cause) -> int:
+    async def revoke(self, lease_id: int, cause: Cause, detail: str | None = None) -> int:
         """See `Store`."""
         now = self._now()
         self._end_due(now)
@@ -88,7 +88,7 @@ class MemoryStore:
             raise LeaseExpiredError(_NO_LEASE.format(lease_id))
         if not self._leases:
             self._plan(now)
-        return self._delete_keys_of(lease_id, cause)
+        return self._delete_keys_of(lease_id, cause, detail)
 
     async def commit(self, ops: Sequence[Op], guards: Sequence[Guard] = ()) -> int:
         """See `Store`. Decided and done in one synchronous step."""
@@ -163,11 +163,11 @@ class MemoryStore:
 
     # ---- leases
 
-    def _delete_keys_of(self, lease_id: int, cause: Cause) -> int:
+    def _delete_keys_of(self, lease_id: int, cause: Cause, detail: str | None = None) -> int:
         keys = sorted(self._keys_of.pop(lease_id))
         for key in keys:
             self._tree.delete(key)
-        return self._history.append([Change(key, None, cause) for key in keys])
+        return self._history.append([Change(key, None, cause, detail) for key in keys])
 
     def _end_due(self, now: float) -> None:
         for lease_id in self._leases.expire(now):

@@ -21,6 +21,7 @@ from discovery import (
     ModelConflictError,
     ModelQuery,
     NatsTransport,
+    NotFoundError,
     PermissionDeniedError,
     Removed,
     UnavailableError,
@@ -132,7 +133,12 @@ async def test_a_router_holds_no_lease(place):
         assert await d.leases() == []
         made = await worker.register(endpoint())
         (lease,) = await d.leases()
-        assert lease == {"id": f"{made.instance_id:x}", "records": 1, "ttl_s": 10.0}
+        assert lease == {
+            "id": f"{made.instance_id:x}",
+            "records": 1,
+            "ttl_s": 10.0,
+            "draining": False,
+        }
 
 
 async def test_the_daemon_tells_of_itself_and_of_its_watchers(place):
@@ -290,6 +296,46 @@ async def test_leaving_the_block_takes_everything_back_at_once(place):
         (event,) = await take(stream, 1)
         assert time.monotonic() - start < 0.5
         assert (event.id, event.cause) == (made.id, Cause.UNREGISTERED)
+
+
+async def test_a_program_that_crashed_is_told_as_such_with_evidence(place):
+    async with place.connect() as r, r.watch(PROD) as stream, place.connect() as d:
+        await stream.synced()
+        made = await d.register(endpoint())
+        await take(stream, 1)
+        await d.revoke(Cause.CRASHED, "exit status 137")
+        (gone,) = await take(stream, 1)
+        assert (gone.id, gone.cause, gone.detail) == (made.id, Cause.CRASHED, "exit status 137")
+        with pytest.raises(UnavailableError, match="being closed"):
+            await d.register(endpoint())
+        await d.revoke()  # once is enough
+        assert list(await d.list(PROD)) == []
+
+
+async def test_an_operator_removes_a_record(place):
+    async with place.connect() as r, r.watch(PROD) as stream, place.connect() as d:
+        made = await d.register(endpoint())
+        await take(stream, 1)
+        await r.remove(made)
+        (gone,) = await take(stream, 1)
+        assert (gone.id, gone.cause, gone.detail) == (made.id, Cause.REVOKED, None)
+        with pytest.raises(NotFoundError, match="not registered"):
+            await r.remove(made.id)
+
+
+async def test_an_operator_drains_a_process(place):
+    async with place.connect(request_timeout_s=30.0) as r, place.connect(lease_ttl_s=1.0) as d:
+        made = await d.register_all([endpoint(), model()])
+        assert await r.drain(d.instance_id) == 2
+        assert list(await r.list(PROD)) == []
+        with pytest.raises(FailedPreconditionError, match="draining"):
+            await d.register(endpoint())
+        await until(lambda: d.failures)
+        (failure,) = d.failures
+        assert [spec.id(d.instance_id) for spec in failure.specs] == [i.id for i in made]
+        assert "an operator has taken it out of service" in str(failure.error)
+        with pytest.raises(NotFoundError, match="holds no lease"):
+            await d.drain(r.instance_id)
 
 
 async def test_a_lease_that_ends_is_told_with_its_cause(place):
@@ -479,6 +525,15 @@ async def test_bad_arguments_of_methods(place):
         for what in (endpoint(), "endpoints/a/b/c/1", None):
             with pytest.raises(InvalidArgumentError, match="expected an instance or its id"):
                 await d.unregister(what)
+            with pytest.raises(InvalidArgumentError, match="expected an instance or its id"):
+                await d.remove(what)
+        for instance_id in (-1, 1 << 64, "7"):
+            with pytest.raises(InvalidArgumentError, match="instance_id"):
+                await d.drain(instance_id)
+        with pytest.raises(InvalidArgumentError, match="cause: expected unregistered or crashed"):
+            await d.revoke(Cause.LEASE_EXPIRED)
+        with pytest.raises(InvalidArgumentError, match="detail: expected at most 200"):
+            await d.revoke(detail="x" * 201)
         for query in (endpoint(), "prod", None):
             with pytest.raises(InvalidArgumentError, match="query: expected EndpointQuery"):
                 d.watch(query)

@@ -36,7 +36,7 @@ SCOPES = st.tuples(st.sampled_from(["endpoints", "models", "channels"])) | st.bu
     st.lists(SEGMENTS, max_size=3),
 )
 RECORDS = st.builds(Record, TEXTS, NUMBERS, TEXTS.map(str.encode), st.none()) | st.builds(
-    Record, TEXTS, NUMBERS, st.none(), st.none() | st.sampled_from(Cause)
+    Record, TEXTS, NUMBERS, st.none(), st.none() | st.sampled_from(Cause), st.none() | TEXTS
 )
 COMMITS = st.builds(Commit, NUMBERS, st.lists(RECORDS, max_size=3))
 EVENTS = SCOPES.flatmap(
@@ -142,6 +142,10 @@ def test_a_cause_of_a_newer_version_reads_as_resync():
         [],
         ["k", 7, "{}"],
         ["k", 7, "{}", None, None],
+        ["k", 7, "{}", None, "detail"],
+        ["k", 7, None, "crashed", 137],
+        ["k", 7, None, "crashed", None],
+        ["k", 7, None, "crashed", "detail", 1],
         [1, 7, "{}", None],
         ["k", "7", "{}", None],
         ["k", True, "{}", None],

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,6 +71,34 @@ def test_a_deletion_carries_its_cause_and_a_put_none() -> None:
     (added,) = mirror.apply(batch(1, put_endpoint(1, 1)))
     (removed,) = mirror.apply(batch(2, gone(endpoint_key(1), Cause.LEASE_EXPIRED)))
     assert (added.cause, removed.cause) == (None, Cause.LEASE_EXPIRED)
+
+
+def test_a_deletion_carries_its_detail() -> None:
+    mirror = Mirror(1, [put_endpoint(1, 1).entry])  # type: ignore[list-item]
+    change = Change(endpoint_key(1), None, Cause.CRASHED, "exit status 1")
+    (removed,) = mirror.apply(batch(2, change))
+    assert (removed.cause, removed.detail) == (Cause.CRASHED, "exit status 1")
+
+
+@pytest.mark.parametrize("lease", [None, 7])
+@pytest.mark.parametrize("cause", [None, Cause.UNREGISTERED])
+def test_what_has_no_lease_cannot_go_with_one(lease: int | None, cause: Cause | None) -> None:
+    """A store may not tell why a key was deleted; of a foreign record without a lease it is clear.
+
+    Else its removal would be held back by whoever doubts that leases ended.
+    """
+    value = put_endpoint(1, 1).entry.value  # type: ignore[union-attr]
+    mirror = Mirror(1, [Entry(endpoint_key(1), value, 1, 1, lease)])
+    (removed,) = mirror.apply(batch(2, gone(endpoint_key(1), cause)))
+    assert removed.cause == (cause if cause or lease else Cause.REVOKED)
+
+
+def test_keys_are_found_by_their_lease() -> None:
+    mine = [Entry(key, b"{", 1, 1, 7) for key in ("v1/instances/x", "pending/v1/mdc/y")]
+    others = [Entry("v1/mdc/z", b"", 1, 1, None), Entry("session/7", b"", 1, 1, 7)]
+    mirror = Mirror(1, [*mine, *others, Entry("v1/mdc/w", b"", 1, 1, 8)])
+    found = {lease: set(keys) for lease, keys in mirror.keys_by_lease().items()}
+    assert found == {7: {entry.key for entry in mine}, 8: {"v1/mdc/w"}}
 
 
 def test_sessions_pending_writes_and_foreign_keys_are_kept_but_never_visible() -> None:

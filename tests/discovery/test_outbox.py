@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -95,6 +97,14 @@ def test_many_updates_are_one() -> None:
     outbox = outbox_with(up(1, 1))
     outbox.push([up(1, revision, revision) for revision in range(2, 100)])
     assert short(outbox) == [("update", 1, 99)]
+
+
+def test_a_removal_keeps_its_detail() -> None:
+    outbox = outbox_with(up(1, 1))
+    outbox.push([replace(down(1, 2), detail="exit status 1")])
+    (removed,) = outbox.take()
+    assert isinstance(removed, Removed)
+    assert removed.detail == "exit status 1"
 
 
 def test_a_removal_keeps_its_cause() -> None:

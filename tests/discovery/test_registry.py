@@ -18,7 +18,7 @@ from discovery.errors import (
     UnavailableError,
 )
 from discovery.events import Cause
-from discovery.registry import Caller
+from discovery.sessions import Caller
 from discovery.settings import LimitSettings
 from discovery.store import Put
 from tests.support.registries import Daemon, Worker, serving
@@ -289,4 +289,63 @@ async def test_no_turn_is_left_taken(daemon: Daemon, worker: Worker) -> None:
     await worker.register(endpoint(), model("m"))
     with pytest.raises(StaleRequestError):
         await daemon.registry.register(Caller(0x1A, worker.token, 1), [model("n")])
-    assert len(daemon.registry._turns) == 0
+    assert len(daemon.registry.turns) == 0
+
+
+# ---- retain
+
+
+async def test_what_is_not_retained_goes_at_one_revision(daemon: Daemon, worker: Worker) -> None:
+    await worker.register(endpoint(), model("m"), channel())
+    other = await Worker(daemon.registry, 2).grant()
+    await other.register(endpoint())
+    kept = endpoint().id(0x1A)
+    revision = await daemon.registry.retain(worker.caller(), [kept, model("gone").id(0x1A)])
+    assert [str(i.id) for i in daemon.list("endpoints")] == [str(kept), str(endpoint().id(2))]
+    assert [str(i.id) for i in daemon.list("models")] == [str(model("m").id(0x1A))]
+    assert daemon.list("channels") == []
+    removals = [event for event in daemon.events if event.revision == revision]
+    assert [c.cause for event in removals for c in event.changes] == [Cause.UNREGISTERED]
+
+
+async def test_what_is_pending_is_not_retained() -> None:
+    daemon = Daemon(GuardlessStore())
+    async with serving(daemon):
+        worker = await Worker(daemon.registry, 0x1A).grant()
+        await daemon.store.commit([Put("pending/v1/mdc/prod/vllm/generate/1a", b"{}", 0x1A)])
+        await daemon.registry.retain(worker.caller(), [model("m").id(0x1A)])
+        assert (await daemon.store.snapshot("pending/")).entries == []
+
+
+async def test_retaining_fences_off_older_copies(daemon: Daemon, worker: Worker) -> None:
+    late = worker.caller()
+    await daemon.registry.retain(worker.caller(), [])
+    with pytest.raises(StaleRequestError):
+        await daemon.registry.register(late, [endpoint()])
+    with pytest.raises(StaleRequestError):
+        await daemon.registry.retain(late, [])
+
+
+async def test_what_was_found_is_found_anew_in_another_epoch(
+    daemon: Daemon, worker: Worker
+) -> None:
+    """The search goes over all records, so it is done once in an epoch for all processes."""
+    other = await Worker(daemon.registry, 2).grant()
+    await other.register(endpoint())
+    await daemon.registry.retain(worker.caller(), [])
+    await worker.register(endpoint())
+    daemon.replica.feed.epoch = "another"
+    await daemon.registry.retain(worker.caller(), [])
+    assert [str(i.id) for i in daemon.list("endpoints")] == [str(endpoint().id(2))]
+    await daemon.registry.retain(other.caller(), [])
+    assert daemon.list("endpoints") == []
+
+
+async def test_what_changed_hands_since_it_was_found_stays(daemon: Daemon, worker: Worker) -> None:
+    other = await Worker(daemon.registry, 2).grant()
+    await worker.register(channel())
+    await daemon.registry.retain(other.caller(), [])  # finds what everybody has
+    await worker.unregister(channel().id(77))
+    await other.register(channel())
+    await daemon.registry.retain(worker.caller(), [])
+    assert len(daemon.list("channels")) == 1

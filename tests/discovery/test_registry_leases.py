@@ -207,7 +207,7 @@ async def test_a_grant_cancelled_while_its_session_is_written_leaves_no_lease() 
             async with asyncio.timeout(1):
                 await daemon.registry.grant(1, 10.0, "token")
         assert not store._leases
-        assert len(daemon.registry._turns) == 0
+        assert len(daemon.registry.turns) == 0
 
 
 async def test_a_lease_that_is_nobodys_makes_its_owner_wait_not_give_up(daemon: Daemon) -> None:

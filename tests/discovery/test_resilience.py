@@ -21,7 +21,7 @@ from discovery import (
     PermissionDeniedError,
     UnavailableError,
 )
-from discovery.registry import Caller
+from discovery.sessions import Caller
 from discovery.view import Shown
 from tests.support.places import EmbeddedPlace, daemon_place, until
 from tests.support.specs import endpoint, model

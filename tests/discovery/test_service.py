@@ -26,6 +26,7 @@ pytestmark = pytest.mark.looptime
 CODECS = pytest.mark.parametrize("codec", [JSON, MSGPACK], ids=lambda codec: codec.name)
 TOKEN = "t" * 32
 CALLER = {"instance_id": 0xA, "token": TOKEN}
+NOW_MS = 1_700_000_000_000
 SYNC = {"client": "c", "scope": ["endpoints"], "epoch": None, "since": 0, "min_revision": 0}
 
 
@@ -58,6 +59,7 @@ class Asker:
             sequence=self.sequence,
             specs=[spec_to_wire(spec) for spec in specs],
         )
+        assert answer.result["epoch"] == self.core.store.epoch
         return answer.result["revision"]
 
     async def sync(self, **fields):
@@ -67,7 +69,7 @@ class Asker:
 @asynccontextmanager
 async def running_core(codec=MSGPACK, **watch):
     settings_ = DaemonSettings(store="memory://", watch=WatchSettings(**watch))
-    make = partial(Core, settings_, rng=random.Random(1), now_ms=lambda: 1_700_000_000_000)
+    make = partial(Core, settings_, rng=random.Random(1), now_ms=lambda: NOW_MS)
     async with await asyncio.to_thread(make) as core:
         yield Asker(core, codec)
 
@@ -81,9 +83,11 @@ async def test_each_operation_is_answered_in_the_codec_of_its_request(codec):
         assert hello.result["epoch"] == asker.core.store.epoch
         assert hello.result["beat_interval_s"] == 1.0
         granted = await asker.ask("grant", **CALLER, ttl_s=10.0)
-        assert granted.result == {"ttl_s": 10.0, "renew_s": 10.0 / 3}
+        epoch = asker.core.store.epoch
+        lease = {"ttl_s": 10.0, "renew_s": 10.0 / 3, "draining": False, "epoch": epoch}
+        assert granted.result == lease
         revision = await asker.register(endpoint(), model())
-        assert (await asker.ask("keep_alive", **CALLER)).result["ttl_s"] == 10.0
+        assert (await asker.ask("keep_alive", **CALLER)).result == lease
         listed = answer_from_wire(
             1, await asker.ask("list", scope=["models", "prod"], min_revision=revision)
         )
@@ -93,11 +97,19 @@ async def test_each_operation_is_answered_in_the_codec_of_its_request(codec):
         assert status["records"] == {"endpoints": 1, "models": 1}
         assert status["processes"] == 1
         assert status["recovering"] is True
-        (lease,) = rows_from_wire(await asker.ask("leases"))
-        assert lease == {"id": "a", "records": 2, "ttl_s": 10.0}
+        assert status["now_ms"] == NOW_MS
+        (row,) = rows_from_wire(await asker.ask("leases"))
+        assert row == {"id": "a", "records": 2, "ttl_s": 10.0, "draining": False}
         ids = [str(model().id(0xA))]
         gone = await asker.ask("unregister", **CALLER, sequence=9, ids=ids)
         assert gone.result["revision"] > revision
+        assert gone.result["epoch"] == epoch
+        ids = [str(endpoint().id(0xA))]
+        kept = await asker.ask("retain", **CALLER, sequence=10, ids=ids)
+        assert kept.result == {"revision": gone.result["revision"] + 1, "epoch": epoch}
+        await asker.ask("remove", id=ids[0])
+        assert (await asker.ask("status")).result["records"] == {}
+        assert (await asker.ask("drain", instance_id=0xA)).result == {"removed": 0}
         assert (await asker.ask("revoke", **CALLER)).result["revision"] > gone.result["revision"]
         data = pack(codec, {"op": "status"})
         replies: list[bytes] = []
@@ -156,6 +168,11 @@ async def test_a_bad_frame_is_refused_in_words(data, text):
         ("register", CALLER | {"sequence": 1, "specs": [1]}, r"request.specs[0]: expected a map"),
         ("unregister", CALLER | {"sequence": 1, "ids": [1]}, "request.ids[0]: expected a text"),
         ("unregister", CALLER | {"sequence": 1, "ids": ["x"]}, "Invalid id 'x'"),
+        ("retain", CALLER | {"sequence": 1, "ids": 1}, "request.ids: expected a list"),
+        ("revoke", CALLER | {"cause": "bored"}, "request.cause: expected unregistered or crashed"),
+        ("revoke", CALLER | {"detail": "a\nb"}, "request.detail: expected at most 200 printable"),
+        ("remove", {"id": "x"}, "Invalid id 'x'"),
+        ("drain", {"instance_id": "a"}, "request.instance_id"),
         ("list", {"scope": ["x"], "min_revision": 0}, "request.scope"),
         ("list", {"scope": ["models"], "min_revision": -1}, "request.min_revision"),
         ("list", SYNC, "request: unknown field 'client'"),
@@ -164,7 +181,7 @@ async def test_a_bad_frame_is_refused_in_words(data, text):
         ("sync", SYNC | {"since": "1"}, "request.since"),
         ("sync", SYNC | {"x": "1"}, "request: unknown field 'x'"),
     ],
-    ids=range(20),
+    ids=range(25),
 )
 async def test_a_wrong_field_is_refused_by_name(op, fields, text):
     async with running_core() as asker:
@@ -312,6 +329,27 @@ async def test_watchers_are_told_and_long_tables_come_in_chunks():
         assert (await asker.ask("status")).result["watchers"] == 602
 
 
+async def test_last_words_are_passed_on():
+    async with running_core() as asker:
+        await asker.ask("grant", **CALLER, ttl_s=10.0)
+        since = await asker.register(endpoint())
+        why = {"cause": "crashed", "detail": "exit status 137"}
+        await asker.ask("revoke", **CALLER, **why)
+        synced = await asker.sync(epoch=asker.core.store.epoch, since=since)
+        ((change,),) = [commit.changes for commit in synced.commits]
+        assert (change.cause, change.detail) == ("crashed", "exit status 137")
+
+
+async def test_the_clock_of_an_answer_is_that_of_its_question():
+    """Else a view that had to wait for its revision is believed to be fresher than it is."""
+    async with running_core() as asker:
+        asked_at = asyncio.get_running_loop().time()
+        sync = asyncio.create_task(asker.sync(min_revision=2, scope=["endpoints"]))
+        await asyncio.sleep(1.0)
+        await asker.ask("grant", **CALLER, ttl_s=10.0)
+        assert (await sync).time_s == asked_at
+
+
 async def test_requests_are_counted():
     async with running_core() as asker:
         await asker.ask("status")
@@ -322,7 +360,10 @@ async def test_requests_are_counted():
 @settings(suppress_health_check=list(HealthCheck), deadline=None, max_examples=60)
 @given(
     op=st.sampled_from(
-        ["hello", "grant", "keep_alive", "revoke", "register", "unregister", "list", "sync"]
+        [
+            *("hello", "grant", "keep_alive", "revoke", "register", "unregister", "retain"),
+            *("remove", "drain", "list", "sync"),
+        ]
     ),
     junk=st.dictionaries(
         st.sampled_from(

@@ -16,11 +16,12 @@ from discovery.errors import (
     StaleRequestError,
     UnavailableError,
 )
+from discovery.events import Cause
 from discovery.session import Call, LeaseState, Session
 from tests.support.model_registry import REFUSED, ModelRegistry
 from tests.support.specs import endpoint
 
-GRANTED = {"ttl_s": 10.0, "renew_s": 3.0}
+GRANTED = {"ttl_s": 10.0, "renew_s": 3.0, "epoch": "e1", "draining": False}
 LOST = LeaseExpiredError("ended")
 NOTHING = UnavailableError("no answer")
 FOREVER = float("inf")
@@ -28,6 +29,10 @@ FOREVER = float("inf")
 
 def new_session() -> Session:
     return Session(0xA, 10.0, rng=random.Random(1))
+
+
+def done(revision: int, epoch: str = "e1") -> dict[str, object]:
+    return {"revision": revision, "epoch": epoch}
 
 
 def only(calls: list[Call]) -> Call:
@@ -40,9 +45,9 @@ def granted(now: float = 0.0) -> Session:
     session = new_session()
     job = session.register([endpoint()])
     session.answer(only(session.poll(now)).number, GRANTED, now)
-    session.answer(only(session.poll(now)).number, {"revision": 2}, now)
+    session.answer(only(session.poll(now)).number, done(2), now)
     session.unregister([endpoint().id(0xA)])
-    session.answer(only(session.poll(now)).number, {"revision": 3}, now)
+    session.answer(only(session.poll(now)).number, done(3), now)
     assert session.take_outcomes()[0].job == job
     return session
 
@@ -53,7 +58,7 @@ def registered(*names: str, now: float = 0.0) -> Session:
     for name in names:
         session.register([endpoint(name)])
     for call in session.poll(now):
-        session.answer(call.number, {"revision": 4}, now)
+        session.answer(call.number, done(4), now)
     session.take_outcomes()
     return session
 
@@ -83,7 +88,7 @@ def test_the_first_registration_takes_a_lease_and_then_registers():
     assert session.state is LeaseState.GRANTING
     assert session.poll(0.0) == []
     assert session.next_wakeup() == FOREVER
-    session.answer(grant.number, {"ttl_s": 20, "renew_s": 3.0}, 1.0)
+    session.answer(grant.number, GRANTED | {"ttl_s": 20}, 1.0)
     assert (session.state, session.ttl_s) == (LeaseState.HELD, 20.0)
     register = only(session.poll(1.0))
     assert (register.op, names(register), register.fields["sequence"]) == (
@@ -91,7 +96,7 @@ def test_the_first_registration_takes_a_lease_and_then_registers():
         ["generate"],
         1,
     )
-    session.answer(register.number, {"revision": 7}, 1.0)
+    session.answer(register.number, done(7), 1.0)
     (outcome,) = session.take_outcomes()
     assert (outcome.job, outcome.revision, outcome.error) == (job, 7, None)
     assert session.take_outcomes() == []
@@ -122,8 +127,8 @@ def test_a_failed_renewal_is_repeated_sooner_than_the_next_one_was_due():
 def test_retries_of_a_short_lease_come_faster_than_its_renewals():
     session = new_session()
     session.register([endpoint()])
-    session.answer(only(session.poll(0.0)).number, {"ttl_s": 1.0, "renew_s": 0.3}, 0.0)
-    session.answer(only(session.poll(0.0)).number, {"revision": 1}, 0.0)
+    session.answer(only(session.poll(0.0)).number, GRANTED | {"ttl_s": 1.0, "renew_s": 0.3}, 0.0)
+    session.answer(only(session.poll(0.0)).number, done(1), 0.0)
     now = session.next_wakeup()
     for _ in range(20):
         session.fail(only(session.poll(now)).number, NOTHING, now)
@@ -223,7 +228,7 @@ def test_units_come_back_as_they_were_and_in_their_order():
     session.register([endpoint("a"), endpoint("b")])
     session.register([endpoint("c")])
     for call in session.poll(0.0):
-        session.answer(call.number, {"revision": 4}, 0.0)
+        session.answer(call.number, done(4), 0.0)
     now = session.next_wakeup()
     session.fail(only(session.poll(now)).number, LOST, now)
     session.answer(only(session.poll(now)).number, GRANTED, now)
@@ -238,7 +243,7 @@ def test_what_was_removed_is_not_registered_again():
     session.fail(calls["keep_alive"].number, LOST, now)
     grant = only(session.poll(now))
     assert [o.job for o in session.take_outcomes()] == [job]  # without a lease it is gone
-    session.answer(calls["unregister"].number, {"revision": 9}, now)  # late, of the old lease
+    session.answer(calls["unregister"].number, done(9), now)  # late, of the old lease
     session.answer(grant.number, GRANTED, now)
     assert [names(c) for c in session.poll(now)] == [["b"]]
 
@@ -249,9 +254,9 @@ def test_a_removal_asked_for_while_a_registration_was_under_way_holds_after_a_lo
     first = only(session.poll(0.0))
     session.unregister([endpoint("a").id(0xA)])
     assert session.poll(0.0) == []  # one after the other
-    session.answer(first.number, {"revision": 4}, 0.0)
+    session.answer(first.number, done(4), 0.0)
     removal = only(session.poll(0.0))
-    session.answer(removal.number, {"revision": 5}, 0.0)
+    session.answer(removal.number, done(5), 0.0)
     now = session.next_wakeup()
     session.fail(only(session.poll(now)).number, LOST, now)
     assert session.poll(now) == []
@@ -268,10 +273,10 @@ def test_a_registration_and_its_removal_keep_their_order_across_a_loss():
     session.answer(grant.number, GRANTED, 0.0)
     again = only(session.poll(0.0))
     assert again.op == "register"
-    session.answer(again.number, {"revision": 9}, 0.0)
+    session.answer(again.number, done(9), 0.0)
     last = only(session.poll(0.0))
     assert (last.op, names(last)) == ("unregister", ["a"])
-    session.answer(last.number, {"revision": 10}, 0.0)
+    session.answer(last.number, done(10), 0.0)
     assert [o.job for o in session.take_outcomes()][-1] == removal
 
 
@@ -318,7 +323,7 @@ def test_a_refused_return_is_a_failure_and_is_not_tried_again():
     first, second = session.poll(now)
     conflict = ModelConflictError(requested="x", endpoint="e", incumbent="y")
     session.fail(first.number, conflict, now)
-    session.answer(second.number, {"revision": 9}, now)
+    session.answer(second.number, done(9), now)
     assert [f.error for f in session.failures] == [conflict]
     assert session.take_outcomes() == []  # nobody waits for it
     now = session.next_wakeup()
@@ -330,16 +335,16 @@ def test_a_refused_return_is_a_failure_and_is_not_tried_again():
 def test_a_failure_ends_when_its_specs_are_registered_after_all():
     session = granted()
     session.register([endpoint("a"), endpoint("b")])
-    session.answer(only(session.poll(0.0)).number, {"revision": 4}, 0.0)
+    session.answer(only(session.poll(0.0)).number, done(4), 0.0)
     now = session.next_wakeup()
     session.fail(only(session.poll(now)).number, LOST, now)
     session.answer(only(session.poll(now)).number, GRANTED, now)
     session.fail(only(session.poll(now)).number, AlreadyExistsError("x"), now)
     session.register([endpoint("a")])
-    session.answer(only(session.poll(now)).number, {"revision": 9}, now)
+    session.answer(only(session.poll(now)).number, done(9), now)
     assert [[s.endpoint for s in f.specs] for f in session.failures] == [["b"]]
     session.register([endpoint("b")])
-    session.answer(only(session.poll(now)).number, {"revision": 9}, now)
+    session.answer(only(session.poll(now)).number, done(9), now)
     assert session.failures == []
 
 
@@ -355,9 +360,9 @@ def test_a_job_that_is_not_done_is_repeated_with_a_number_of_its_own(error):
     assert session.poll(session.next_wakeup() - 1e-6) == []
     second = only(session.poll(session.next_wakeup()))
     assert second.fields["sequence"] == int(str(first.fields["sequence"])) + 1
-    session.answer(first.number, {"revision": 3}, 0.0)  # of an attempt given up
+    session.answer(first.number, done(3), 0.0)  # of an attempt given up
     assert session.take_outcomes() == []
-    session.answer(second.number, {"revision": 4}, 0.0)
+    session.answer(second.number, done(4), 0.0)
     assert [o.revision for o in session.take_outcomes()] == [4]
 
 
@@ -389,7 +394,7 @@ def test_a_refusal_after_an_attempt_of_unknown_fate_is_followed_by_a_removal():
     assert len(session.take_outcomes()) == 1
     removal = only(session.poll(1.0))
     assert removal.op == "unregister"
-    session.answer(removal.number, {"revision": 3}, 1.0)
+    session.answer(removal.number, done(3), 1.0)
     assert session.take_outcomes() == []
 
 
@@ -421,6 +426,94 @@ def test_what_nobody_waits_for_survives_a_fault_of_the_daemon():
     assert names(only(session.poll(now + 1.0))) == ["a"]
 
 
+# ---- another epoch
+
+
+def in_epoch(session: Session, epoch: str, now: float) -> float:
+    """Renew, and hear of an epoch; return when."""
+    now = max(now, session.next_wakeup())
+    session.answer(only(session.poll(now)).number, GRANTED | {"epoch": epoch}, now)
+    return now
+
+
+def test_in_another_epoch_all_is_registered_again_and_the_rest_removed():
+    session = registered("a", "b")
+    now = in_epoch(session, "e2", 0.0)
+    calls = session.poll(now)
+    assert [(call.op, names(call)) for call in calls] == [
+        ("register", ["a"]),
+        ("register", ["b"]),
+        ("retain", ["a", "b"]),
+    ]
+    for call in calls:
+        session.answer(call.number, done(9, "e2"), now)
+    assert session.take_outcomes() == []  # nobody asked
+    in_epoch(session, "e2", now)
+    assert session.poll(now) == []
+
+
+def test_a_lease_that_is_new_in_an_epoch_has_nothing_to_catch_up_on():
+    session = new_session()
+    session.register([endpoint()])
+    session.answer(only(session.poll(0.0)).number, GRANTED | {"epoch": "e7"}, 0.0)
+    session.answer(only(session.poll(0.0)).number, done(2, "e7"), 0.0)
+    assert session.poll(0.0) == []
+
+
+def test_an_epoch_is_heard_of_by_any_answer():
+    session = registered("a")
+    session.register([endpoint("b")])
+    session.answer(only(session.poll(0.0)).number, done(9, "e2"), 0.0)
+    ops = [(call.op, names(call)) for call in session.poll(0.0)]
+    assert ops == [("register", ["a"]), ("register", ["b"]), ("retain", ["a", "b"])]
+
+
+def test_what_is_still_to_be_registered_is_retained_too():
+    """A retention that overtakes a registration would undo it otherwise."""
+    session = registered("a")
+    session.register([endpoint("b")])
+    register = only(session.poll(0.0))
+    now = in_epoch(session, "e2", 0.0)
+    calls = session.poll(now)
+    assert [names(call) for call in calls if call.op == "retain"] == [["a", "b"]]
+    session.answer(register.number, done(9, "e2"), now)
+
+
+def test_what_was_removed_meanwhile_is_not_registered_again():
+    session = registered("a")
+    now = in_epoch(session, "e2", 0.0)
+    session.unregister([endpoint("a").id(0xA)])
+    calls = {call.op: names(call) for call in session.poll(now)}
+    assert calls == {"retain": [], "unregister": ["a"]}
+
+
+def test_a_third_epoch_does_not_add_to_what_the_second_began():
+    session = registered("a")
+    session.register([endpoint("b")])
+    register = only(session.poll(0.0))
+    now = in_epoch(session, "e2", 0.0)
+    for call in session.poll(now):
+        session.fail(call.number, NOTHING, now)
+    session.answer(register.number, done(9, "e3"), now)
+    ops = [(call.op, names(call)) for call in session.poll(now)]
+    assert ops == [("register", ["a"]), ("register", ["b"]), ("retain", ["a", "b"])]
+
+
+# ---- draining
+
+
+def test_what_an_operator_took_away_is_told_and_not_wanted_any_more():
+    session = registered("a")
+    now = session.next_wakeup()
+    session.answer(only(session.poll(now)).number, GRANTED | {"draining": True}, now)
+    (failure,) = session.take_failures()
+    assert [spec.endpoint for spec in failure.specs] == ["a"]
+    assert "process a: draining, an operator" in str(failure.error)
+    session.fail(only(session.poll(session.next_wakeup())).number, LOST, now)
+    assert session.poll(now + 1.0) == []  # the lease is lost, and nothing is to be put back
+    assert session.next_wakeup() == FOREVER
+
+
 # ---- abandoning
 
 
@@ -438,7 +531,7 @@ def test_an_abandoned_registration_is_taken_back():
     assert session.abandon(job) is NOTHING
     removal = only(session.poll(0.0))
     assert (removal.op, names(removal)) == ("unregister", ["generate"])
-    session.answer(removal.number, {"revision": 3}, 0.0)
+    session.answer(removal.number, done(3), 0.0)
     assert session.take_outcomes() == []
 
 
@@ -447,7 +540,7 @@ def test_the_answer_to_an_abandoned_attempt_is_not_taken_for_that_of_its_removal
     job = session.register([endpoint()])
     call = only(session.poll(0.0))
     session.abandon(job)
-    session.answer(call.number, {"revision": 3}, 0.0)
+    session.answer(call.number, done(3), 0.0)
     removal = only(session.poll(0.0))
     session.fail(call.number, AlreadyExistsError("late"), 0.0)
     session.fail(removal.number, NOTHING, 0.0)
@@ -461,7 +554,7 @@ def test_an_abandoned_change_is_changed_back():
     session.abandon(job)
     removal = only(session.poll(0.0))
     assert (removal.op, names(removal)) == ("unregister", ["b"])
-    session.answer(removal.number, {"revision": 5}, 0.0)
+    session.answer(removal.number, done(5), 0.0)
     (spec,) = only(session.poll(0.0)).fields["specs"]  # type: ignore[misc]
     assert spec == endpoint("a")
 
@@ -486,7 +579,7 @@ def test_a_removal_after_an_abandoned_registration_does_not_undo_a_younger_one()
     session.fail(removal.number, NOTHING, 0.0)
     again = only(session.poll(1.0))
     assert again.op == "unregister"  # first that, then the younger one
-    session.answer(again.number, {"revision": 5}, 1.0)
+    session.answer(again.number, done(5), 1.0)
     assert only(session.poll(1.0)).op == "register"
 
 
@@ -496,7 +589,7 @@ def test_an_abandoned_removal_is_finished_all_the_same():
     session.abandon(job)  # not even sent
     call = only(session.poll(0.0))
     assert call.op == "unregister"
-    session.answer(call.number, {"revision": 5}, 0.0)
+    session.answer(call.number, done(5), 0.0)
     assert session.take_outcomes() == []
 
 
@@ -544,7 +637,7 @@ def test_closing_gives_the_lease_back_in_every_state(state):
     assert session.next_wakeup() == FOREVER
     for late in pending:
         session.answer(late.number, GRANTED, 0.0)
-    session.answer(revoke.number, {"revision": 9}, 0.0)
+    session.answer(revoke.number, done(9), 0.0)
     for late in pending:
         session.answer(late.number, GRANTED, 0.0)
         session.fail(late.number, LOST, 0.0)
@@ -566,6 +659,14 @@ def test_an_unanswered_return_of_the_lease_is_repeated():
     assert session.is_closed
 
 
+def test_the_first_last_words_are_said():
+    session = registered("a")
+    session.close(Cause.CRASHED, "exit status 1")
+    session.close()
+    revoke = only(session.poll(0.0))
+    assert (revoke.fields["cause"], revoke.fields["detail"]) == ("crashed", "exit status 1")
+
+
 def test_a_refused_return_of_the_lease_ends_the_session():
     session = registered("a")
     session.close()
@@ -577,7 +678,7 @@ def test_nothing_is_answered_after_closing():
     session = registered("a")
     session.register([endpoint("b")])
     session.close()
-    session.answer(only(session.poll(0.0)).number, {"revision": 1}, 0.0)
+    session.answer(only(session.poll(0.0)).number, done(1), 0.0)
     assert session.take_outcomes() == []
 
 
@@ -610,6 +711,7 @@ class Driver:
         self.rng = random.Random(seed)
         self.session = Session(0xA, 9.0, rng=random.Random(seed))
         self.registry = ModelRegistry()
+        self.saved = self.registry.save()
         self.now = 0.0
         self.under_way: dict[int, Call] = {}
         self.late: list[Call] = []  # copies that may still arrive
@@ -630,6 +732,10 @@ class Driver:
             self.ended[job] = "abandoned"
         elif choice < 0.35:
             self.registry.expire()
+        elif choice < 0.37:
+            self.saved = self.registry.save()
+        elif choice < 0.39:
+            self.registry.lose_what_came_after(self.saved)
         elif choice < 0.45 and self.late:
             call = self.late.pop(self.rng.randrange(len(self.late)))
             self.registry.call(call.op, dict(call.fields))
@@ -742,7 +848,7 @@ def test_a_registration_retracted_before_it_is_done_is_undone():
 def test_a_registration_retracted_after_it_was_done_is_removed_and_stays_so():
     session = granted()
     job = session.register([endpoint()])
-    session.answer(only(session.poll(0.0)).number, {"revision": 4}, 0.0)
+    session.answer(only(session.poll(0.0)).number, done(4), 0.0)
     session.retract(job)
     removal = only(session.poll(0.0))
     assert (removal.op, names(removal)) == ("unregister", ["generate"])
@@ -753,6 +859,6 @@ def test_a_registration_retracted_after_it_was_done_is_removed_and_stays_so():
 def test_a_change_retracted_after_it_was_done_stays():
     session = registered("a")
     job = session.register([endpoint("a", "10.0.0.8:1/x")])
-    session.answer(only(session.poll(0.0)).number, {"revision": 5}, 0.0)
+    session.answer(only(session.poll(0.0)).number, done(5), 0.0)
     session.retract(job)
     assert session.poll(0.0) == []

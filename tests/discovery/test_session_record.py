@@ -12,9 +12,14 @@ from discovery.session_record import EndedTokens, SessionRecord, hash_token
 HASH = hash_token("token")
 
 
-@given(st.text(), st.integers(0, 2**63), st.floats(0.1, 3600.0))
-def test_a_record_is_read_back_as_it_was_written(token: str, sequence: int, ttl_s: float) -> None:
-    record = SessionRecord(hash_token(token), sequence, ttl_s)
+@given(st.text(), st.integers(0, 2**63), st.floats(0.1, 3600.0), st.booleans())
+def test_a_record_is_read_back_as_it_was_written(
+    token: str,
+    sequence: int,
+    ttl_s: float,
+    is_draining: bool,  # noqa: FBT001 - hypothesis passes by position
+) -> None:
+    record = SessionRecord(hash_token(token), sequence, ttl_s, is_draining)
     assert SessionRecord.decode("session/1", record.encode()) == record
 
 

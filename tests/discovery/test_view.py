@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from discovery.events import Cause
+from discovery.protocol import ItemChange
 from discovery.view import Shown, View
 from tests.support.records import (
     came,
@@ -44,6 +45,13 @@ def test_removals_come_before_additions() -> None:
     ]
     assert view.digest == digest(item(2, 6))
     assert view.take() == []
+
+
+def test_a_removal_says_what_is_known_of_it() -> None:
+    view = view_of(item(1, 5))
+    went_so = ItemChange(endpoint_key(1), None, Cause.CRASHED, "exit status 1")
+    view.apply([went_so], 6, may_hold=True)
+    assert view.take() == [Shown(endpoint_key(1), None, 6, Cause.CRASHED, "exit status 1")]
 
 
 def test_a_removal_without_a_cause_says_resync() -> None:

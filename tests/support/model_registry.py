@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from discovery.errors import (
@@ -15,6 +16,15 @@ REFUSED = "refused"
 """Whatever is registered with this in its address is refused."""
 
 
+@dataclass(frozen=True)
+class Saved:
+    """A registry as it was at some time."""
+
+    token: str | None
+    sequence: int
+    records: dict[Any, Any]
+
+
 class ModelRegistry:
     """Answers calls as `discovery.registry` does, of one instance id."""
 
@@ -23,6 +33,18 @@ class ModelRegistry:
         self.sequence = 0
         self.records: dict[Any, Any] = {}
         self.revision = 1
+        self.epochs = 1
+
+    def save(self) -> Saved:
+        return Saved(self.token, self.sequence, dict(self.records))
+
+    def lose_what_came_after(self, saved: Saved) -> None:
+        """Begin another epoch with what was saved; the lease lives on if it did then."""
+        self.epochs += 1
+        if saved.token != self.token:
+            self.expire()
+        else:
+            self.sequence, self.records = saved.sequence, dict(saved.records)
 
     def expire(self) -> None:
         self.token, self.sequence = None, 0
@@ -33,20 +55,32 @@ class ModelRegistry:
             return self._grant(fields["token"])
         if fields["token"] != self.token:
             return LeaseExpiredError("ended")
+        if op == "keep_alive":
+            return self._granted()
         if op == "revoke":
             self.expire()
-            return {"revision": self.revision}
-        if op == "keep_alive":
-            return {"ttl_s": 9.0, "renew_s": 3.0}
-        if fields["sequence"] <= self.sequence:
+        elif fields["sequence"] <= self.sequence:
             return StaleRequestError("overtaken")
-        return self._register(fields) if op == "register" else self._unregister(fields)
+        elif op == "register":
+            return self._register(fields)
+        else:
+            self._remove(fields, is_retention=op == "retain")
+        return self._done()
 
     def _grant(self, token: str) -> dict[str, Any] | DiscoveryError:
         if self.token not in (None, token):
             return AlreadyExistsError("held by another process")
         self.token = token
-        return {"ttl_s": 9.0, "renew_s": 3.0}
+        return self._granted()
+
+    def _granted(self) -> dict[str, Any]:
+        return {"ttl_s": 9.0, "renew_s": 3.0, "epoch": self._epoch(), "draining": False}
+
+    def _done(self) -> dict[str, Any]:
+        return {"revision": self.revision, "epoch": self._epoch()}
+
+    def _epoch(self) -> str:
+        return f"e{self.epochs}"
 
     def _register(self, fields: dict[str, Any]) -> dict[str, Any] | DiscoveryError:
         wanted = {spec.id(fields["instance_id"]): spec for spec in fields["specs"]}
@@ -56,11 +90,11 @@ class ModelRegistry:
             self.records |= wanted
             self.sequence = fields["sequence"]
             self.revision += 1
-        return {"revision": self.revision}
+        return self._done()
 
-    def _unregister(self, fields: dict[str, Any]) -> dict[str, Any]:
-        for identity in fields["ids"]:
-            self.records.pop(identity, None)
+    def _remove(self, fields: dict[str, Any], *, is_retention: bool) -> None:
+        for identity in list(self.records):
+            if (identity in fields["ids"]) != is_retention:
+                del self.records[identity]
         self.sequence = fields["sequence"]
         self.revision += 1
-        return {"revision": self.revision}

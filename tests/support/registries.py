@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from discovery.feed import Feed
 from discovery.identity import is_compatible
-from discovery.registry import Caller, Registry
+from discovery.registry import Registry
 from discovery.replica import Replica
+from discovery.sessions import Caller
 from discovery.settings import LeaseSettings, LimitSettings
 from discovery.unit import identity_of
 from discovery.wire import decode_record

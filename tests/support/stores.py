@@ -80,10 +80,10 @@ class GuardlessStore:
         self._arm(lease_id, ttl_s)
         return ttl_s
 
-    async def revoke(self, lease_id: int, cause: Cause) -> int:
+    async def revoke(self, lease_id: int, cause: Cause, detail: str | None = None) -> int:
         await self.before("revoke")
         self._living(lease_id)
-        return self._end(lease_id, cause)
+        return self._end(lease_id, cause, detail)
 
     def _arm(self, lease_id: int, ttl_s: float) -> None:
         loop = asyncio.get_running_loop()
@@ -102,12 +102,12 @@ class GuardlessStore:
             raise LeaseExpiredError(f"lease {lease_id:x} has ended")
         return self._leases[lease_id][0]
 
-    def _end(self, lease_id: int, cause: Cause) -> int:
+    def _end(self, lease_id: int, cause: Cause, detail: str | None = None) -> int:
         self._leases.pop(lease_id)[1].cancel()
         owned = sorted(key for key, entry in self._entries.items() if entry.lease == lease_id)
         for key in owned:
             del self._entries[key]
-        return self._record([Change(key, None, cause) for key in owned])
+        return self._record([Change(key, None, cause, detail) for key in owned])
 
     # ---- records
 
@@ -256,9 +256,9 @@ class SteppedStore:
         await self.before("keep_alive")
         return await self._store.keep_alive(lease_id)
 
-    async def revoke(self, lease_id: int, cause: Cause) -> int:
+    async def revoke(self, lease_id: int, cause: Cause, detail: str | None = None) -> int:
         await self.before("revoke")
-        return await self._store.revoke(lease_id, cause)
+        return await self._store.revoke(lease_id, cause, detail)
 
     async def commit(self, ops: Sequence[Op], guards: Sequence[Guard] = ()) -> int:
         await self.before("commit")

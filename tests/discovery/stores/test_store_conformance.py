@@ -457,6 +457,16 @@ async def test_watchers_are_told_why_a_lease_ended(store: Store) -> None:
     assert causes == [Cause.UNREGISTERED, Cause.LEASE_EXPIRED]
 
 
+@needs("hands_on_causes")
+async def test_watchers_are_told_what_is_known_of_a_leases_end(store: Store) -> None:
+    await store.grant(1, TTL_S)
+    await put(store, "a/1", lease=1)
+    async with watching(store) as watch:
+        await store.revoke(1, Cause.CRASHED, "exit status 1")
+        (batch,) = watch.ready()
+    assert [(c.cause, c.detail) for c in batch.changes] == [(Cause.CRASHED, "exit status 1")]
+
+
 async def test_revoking_a_lease_without_keys_returns_the_current_revision(store: Store) -> None:
     await store.grant(1, TTL_S)
     current = await put(store, "a/1")

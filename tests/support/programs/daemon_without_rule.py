@@ -7,7 +7,5 @@ from discovery.mirror import Mirror
 from discovery.registry import Registry
 
 Registry._refuse_conflict = lambda *_: None
-Mirror._reshuffle = lambda self, scope, _visible, changed, cause: self._show(
-    scope, changed, self._entries.get(changed), cause
-)
+Mirror._reshuffle = lambda self, scope, _visible, change: self._show(scope, change)
 sys.exit(main())

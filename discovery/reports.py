@@ -1,0 +1,68 @@
+"""What a daemon tells operators about itself, its leases and its watchers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from discovery.session_record import SessionRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from discovery.replica import Replica
+    from discovery.store import Store
+    from discovery.watchers import Watchers
+
+_MOST_UNREADABLE = 100
+
+
+class Reports:
+    """Read off a replica and the list of watchers; times in seconds on the daemon's clock."""
+
+    def __init__(self, store: Store, replica: Replica, watchers: Watchers) -> None:
+        self._store, self._replica, self._watchers = store, replica, watchers
+
+    def status(self, now: float) -> Mapping[str, object]:
+        """Return where the registry stands, and how much is in it."""
+        mirror = self._replica.mirror
+        counts: dict[str, int] = {}
+        for scope, count in mirror.counts().items():
+            counts[scope[0]] = counts.get(scope[0], 0) + count
+        return {
+            "epoch": self._store.epoch,
+            "revision": mirror.revision,
+            "records": counts,
+            "processes": sum(1 for _ in mirror.sessions()),
+            "watchers": len(self._watchers.now(now)),
+            "unreadable": dict(sorted(mirror.unreadable.items())[:_MOST_UNREADABLE]),
+            "store_age_s": self._store.age_s(),
+        }
+
+    def watchers(self, now: float) -> Sequence[Mapping[str, object]]:
+        """Return who watches what, as heard lately."""
+        return [
+            {
+                "client": watcher.client,
+                "scope": list(watcher.scope),
+                "revision": watcher.revision,
+                "seen_s_ago": now - watcher.seen_at,
+            }
+            for watcher in self._watchers.now(now)
+        ]
+
+    def leases(self, _: float) -> Sequence[Mapping[str, object]]:
+        """Return the processes that hold a lease."""
+        keys = self._replica.mirror.keys_by_lease()
+        found = (
+            (entry, SessionRecord.decode(entry.key, entry.value))
+            for entry in self._replica.mirror.sessions()
+        )
+        return [
+            {
+                "id": f"{entry.lease or 0:x}",
+                "records": len(keys.get(entry.lease or 0, ())),
+                "ttl_s": record.ttl_s,
+                "draining": record.is_draining,
+            }
+            for entry, record in found
+        ]
