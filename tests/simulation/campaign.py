@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 MUST_HAPPEN = (
+    "adapters",
     "answers",
     "backfills",
     "beats in parts",
     "bursts",
     "callers gone",
     "changes spoiled",
+    "channels",
     "compactions",
     "conflicts",
     "corruptions",
@@ -26,6 +28,7 @@ MUST_HAPPEN = (
     "daemon pauses",
     "daemons cut off from the store",
     "deleted and added again",
+    "empty and synced",
     "epochs",
     "epochs lost",
     "events in parts",
@@ -34,6 +37,7 @@ MUST_HAPPEN = (
     "foreign writes",
     "gaps",
     "goodbyes",
+    "guardless worlds",
     "leases lost",
     "lists",
     "lost in bursts",
@@ -42,14 +46,15 @@ MUST_HAPPEN = (
     "messages lost",
     "messages twice",
     "one-way partitions",
+    "orderly worlds",
     "outages",
     "overflows",
     "partitions",
     "pauses noticed",
     "put off",
     "registrations lost",
-    "registrations lost with a tail",
     "relists",
+    "restless worlds",
     "router crashes",
     "router pauses",
     "snapshots",
@@ -89,7 +94,7 @@ def play(seeds: Iterable[int], steps: int = STEPS) -> Result:
         broken = world.run()
         result.counts += world.counts
         if broken:
-            result.broken[seed] = broken[0]
+            result.broken[seed] = str(broken)
     return result
 
 

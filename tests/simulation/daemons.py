@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import random
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from discovery import core
 from discovery.errors import UnavailableError
 from discovery.settings import DaemonSettings, LeaseSettings, WatchSettings
 from discovery.stores.memory import MemoryStore
+from tests.simulation.guardless import GuardlessMemoryStore
 from tests.simulation.loop import Process
 from tests.simulation.storing import Way
 from transports.codec import MSGPACK
+from transports.frame import unpack
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable
 
     from discovery.store import Store
+    from tests.simulation.storing import Server
     from tests.simulation.world import World
     from transports.address import Address
 
@@ -29,11 +32,11 @@ class Daemon:
 
     def __init__(self, world: World, index: int) -> None:
         self.world, self.index = world, index
-        rng = world.rng
+        rng = world.own_rng(f"daemon/{index}")
         self.lives = 0
         self.sizes = {
             "window_beats": rng.choice((2, 3, 5)),
-            "history_revisions": rng.choice((2, 8, 16, 1000)),
+            "history_revisions": rng.choice((0, 2, 16, 1000)),
             "chunk_bytes": rng.choice((200, 600, 1 << 18)),
             "snapshot_bytes_per_s": rng.choice((3_000, 1 << 26)),
         }
@@ -52,8 +55,9 @@ class Daemon:
         world = self.world
         self.lives += 1
         name = f"daemon {self.index}.{self.lives}"
-        zero_s = world.rng.uniform(0, 1000)
-        self.process = Process(name, zero_s=zero_s, rate=world.clock_rate())
+        rng = world.own_rng(f"daemon/{self.index}/{self.lives}/clock")
+        zero_s, rate = rng.uniform(0, 1000), world.clock_rate(rng)
+        self.process = Process(name, zero_s=zero_s, rate=rate)
         self.core = None
         world.trace(name, "starts")
         self.process.run(self._live)
@@ -63,16 +67,8 @@ class Daemon:
         settings = DaemonSettings(
             lease=LeaseSettings(recovery_s=RECOVERY_S), watch=WatchSettings(**self.sizes)
         )
-        store: Store
-        if world.server:
-            store = Way(world.server, self)
-            world.server.ways = [w for w in world.server.ways if w.daemon is not self] + [store]
-        else:
-            rng = random.Random(f"{world.seed}/memory/{self.lives}")
-            store = MemoryStore(history_revisions=400, rng=rng)
-            world.truth.begin(store)
-            process.after = world.truth.note
-        rng = random.Random(f"{world.seed}/daemon/{self.index}/{self.lives}")
+        store = self._shared_store(world.server) if world.server else self._own_store()
+        rng = world.own_rng(f"daemon/{self.index}/{self.lives}")
         made = _core_over(store, settings, rng, lambda: int(world.now * 1000))
         made.feed._part_bytes = self.part_bytes
 
@@ -90,6 +86,20 @@ class Daemon:
                 await world.for_ever()
 
         world.live(process, live())
+
+    def _shared_store(self, server: Server) -> Store:
+        way = Way(server, self)
+        others = [other for other in server.ways if other.daemon is not self]
+        server.ways = sorted([*others, way], key=lambda w: w.daemon.index)
+        return way
+
+    def _own_store(self) -> Store:
+        world, rng = self.world, self.world.own_rng(f"memory/{self.lives}")
+        make = GuardlessMemoryStore if world.is_guardless else MemoryStore
+        store = make(history_revisions=400, rng=rng)
+        world.truth.begin(store)
+        self.process.after = world.truth.note
+        return store
 
     def _start_again(self, process: Process) -> None:
         """It did not get as far as serving; whoever watches over it starts it anew."""
@@ -127,8 +137,18 @@ class Daemon:
 
     def handle(self, data: bytes, reply: Callable[[bytes], None]) -> None:
         """Take in a request, within the daemon's process."""
-        if self.core:
-            self.core.handler("memory://events")(data, reply)
+        if not self.core or self.world.is_over:
+            return
+        truth, asked_at = self.world.truth, self.world.truth.position
+
+        def check(payload: bytes) -> None:
+            if b"lease_expired" in payload:  # else it need not be read here
+                answer: Any = unpack(payload)[1]
+                if answer.get("error", {}).get("type") == "lease_expired":
+                    truth.check_loss(self.process.name, unpack(data)[1], asked_at)
+            reply(payload)
+
+        self.core.handler("memory://events")(data, check)
 
 
 class _Publisher:

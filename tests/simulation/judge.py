@@ -1,20 +1,40 @@
-"""What one router may never get wrong, said as checks against the truth."""
+"""What one router may never get wrong, said as checks against the truth.
+
+=========================  =====================================================================
+ordered                    `_check_change`
+unique                     `_check_change`, `_check_return`, and of the reader `Reader`
+complete                   `see` (what was told adds up to what is shown), `_check_view`
+atomic per revision        `_check_view` (the view is that of one revision, at the router's level,
+                           whenever anybody can look), `Reader._read` (so is what a reader has
+                           between two pushes); of the store: `Truth._check_whole`
+no two models              `check_rivals`, for the view and for the reader; `Truth._check_newcomer`
+resumable                  `_check_return`, `_check_change`: whoever comes back in the same epoch is
+                           told nothing that it had; `_check_gap`: and finds no false gaps
+synced never early         `_check_synced`: the view is then the truth of a revision of a daemon
+                           that was not behind what had been shown, and is as fresh as it says
+no time travel             `_check_position`
+empty is explicit          `_check_synced`, `check_end`: live, not silent, with nothing in it
+no false removal           `_check_removal`
+nothing held in vain       `_check_held`
+honest                     `_check_staleness`
+healed within `CALM_S`     `check_end`, `Worker.check_end`, `Truth.check_end`
+lists                      `check_list`; of lists and answers to routers: `check_told`
+=========================  =====================================================================
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from discovery.events import Added
+from discovery.events import Cause
 from discovery.follower import StreamState
 from discovery.instance import ModelInstance
-from tests.support.keystate import instance_of, name_of, within
+from tests.support.keystate import agree, instance_of, stance_of, stance_of_model, within
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from discovery.events import Event as StreamEvent
     from discovery.instance import Instance
-    from discovery.protocol import ItemChange, SyncAnswer
     from discovery.view import Shown
     from tests.simulation.routers import Router
 
@@ -22,6 +42,8 @@ TOLERANCE_S = 1e-6
 # A beat is due each second and may tell of a proof 0.5 s old; offsets are measured 0.02 s wrong.
 FRESH_AT_END_S = 2.5
 _STALE_AFTER_S = 3.0
+_MEASURED_AGAIN_S = 4.0
+"""The offset of a daemon's clock is measured at least that often; until then it drifts."""
 
 
 class Judge:
@@ -39,9 +61,14 @@ class Judge:
         self.was_tainted = False
         self.was_synced = False
         self._checked: tuple[str | None, int, int] | None = None
+        self._held: frozenset[str] = frozenset()
+        self._snapshots = self._gaps = 0
+        self._connected_at = 0.0
+        self._disorder: tuple[int, ...] = ()
 
     def blame(self, kind: str, text: str) -> None:
-        self.world.blame(kind, f"{self.router.process.name}: {text}")
+        name = self.router.process.name
+        self.world.blame(kind, f"{name}: {text}", name)
 
     @property
     def is_tainted(self) -> bool:
@@ -61,26 +88,90 @@ class Judge:
         """Check all that the follower says now, and the changes it made known."""
         follower = self.follower
         self._check_position()
-        for change in shown:
-            self._check_change(change)
         if shown:
             self._tell(shown)
-        if self.shown != {k: i.instance for k, i in follower.items.items()}:
-            self.blame("incomplete", "what was shown is not what is said to be shown")
-        if follower.is_synced and not self.was_synced:
-            self.was_synced = True
-            self._check_synced()
+            self._check_return(shown)
+            for change in shown:
+                self._check_change(change)
+            if self.shown != {k: i.instance for k, i in follower.items.items()}:
+                self.blame("incomplete", "what was shown is not what is said to be shown")
+        self._check_synced()
+        self._check_gap()
         if follower.revision >= 0 and not self.is_tainted:
             self._check_view()
             self._check_staleness()
+        self._check_held()
 
     def _tell(self, shown: Iterable[Shown]) -> None:
-        said = sorted(f"{'+' if s.item else '-'}{s.key}" for s in shown)
-        self.world.trace(self.router.process.name, f"r{self.follower.revision} {', '.join(said)}")
+        if self.world.is_traced:
+            # In their order as far as that is promised: within a revision, removals come first.
+            said = sorted(shown, key=lambda s: (s.revision, s.item is not None, s.key))
+            signed = ", ".join(f"{'+' if s.item else '-'}{s.key}" for s in said)
+            self.router.tell(f"r{self.follower.revision} shows {signed}")
 
     def _check_synced(self) -> None:
-        if self.follower.revision < 0 or self.follower.epoch is None:
-            self.blame("synced early", "before the first answer")
+        """Synced is said once, for good, of a view that came from a daemon; and only then."""
+        follower = self.follower
+        state, is_syncing = follower.state(self.router.now()), not follower.is_synced
+        if is_syncing != (state is StreamState.SYNCING):
+            self.blame("synced early", f"says {state}, is_synced {follower.is_synced}")
+        if follower.is_synced and not self.was_synced:
+            self.was_synced = True
+            if follower.epoch is None or follower.staleness_s(self.router.now()) == float("inf"):
+                self.blame("synced early", "before the first answer")
+            elif not follower.items:
+                self.world.count("empty and synced")
+        elif self.was_synced and is_syncing:
+            self.blame("synced early", "it was synced, and is not any more")
+
+    def _check_return(self, shown: Iterable[Shown]) -> None:
+        """Nothing goes and comes back as it was, within one revision."""
+        gone: dict[str, int] = {}
+        for change in shown:
+            if change.item is None:
+                gone[change.key] = change.revision
+            elif gone.get(change.key) == change.revision and (
+                change.item.instance == self.shown.get(change.key)
+            ):
+                self.blame("not unique", f"{change.key} went and came back the same")
+
+    def connected(self) -> None:
+        """A daemon is followed from now on."""
+        self._connected_at = self.world.now
+        self._gaps, self._disorder = self.follower.counters.gaps, self._disorder_now()
+
+    def _disorder_now(self) -> tuple[int, ...]:
+        """Return what may make gaps that are none of the link's."""
+        index = self.router.listens_to
+        core = self.world.daemons[index].core if index is not None else None
+        counters = self.follower.counters
+        if core is None:
+            return ()
+        # A daemon that has forgotten some of the past says gap to whoever may have missed it.
+        return (core.replica.relists, core.feed._base, counters.overflows, counters.epochs)
+
+    def _check_gap(self) -> None:
+        """Who was sent everything, in order, misses nothing."""
+        gaps = self.follower.counters.gaps
+        if gaps == self._gaps:
+            return
+        self._gaps = gaps
+        is_whole = self.router.link.hurt_at < self._connected_at
+        if self.world.is_orderly and is_whole and self._disorder == self._disorder_now():
+            self.blame("false gap", f"at r{self.follower.revision}, but no message was lost")
+
+    def _check_held(self) -> None:
+        """What was unregistered or revoked is not held, where that is known."""
+        follower, held = self.follower, frozenset(self.follower._view.held)
+        snapshots, self._snapshots = self._snapshots, follower.counters.snapshots
+        newly, self._held = held - self._held, held
+        if not newly or snapshots != follower.counters.snapshots or follower.epoch is None:
+            return
+        line = self.world.truth.lines[follower.epoch]
+        for key in sorted(newly):
+            cause = line.cause_of_removal(key, follower.revision)
+            if cause not in {None, Cause.LEASE_EXPIRED}:
+                self.blame("held in vain", f"{key}, which went by being {cause}")
 
     def _check_position(self) -> None:
         follower = self.follower
@@ -111,7 +202,7 @@ class Judge:
         if before == instance:
             self.blame("not unique", f"{change.key} came, but was there")
         self.shown[change.key] = instance
-        self._check_rivals(self.shown, instance)
+        self.check_rivals(self.shown, instance)
 
     def _check_removal(self, key: str, before: Instance) -> None:
         worker = self.world.owner_of(key)
@@ -124,18 +215,19 @@ class Judge:
         assert self.follower.epoch is not None
         line = self.world.truth.lines[self.follower.epoch]
         return isinstance(gone, ModelInstance) and any(
-            name_of(entry) != gone.display_name
+            not agree(stance_of(entry.key, entry.value), stance_of_model(gone))
             for moment in line.moments
             for entry in within(moment.visible, gone.id.scope).values()
         )
 
-    def _check_rivals(self, view: Mapping[object, Instance], came: Instance) -> None:
+    def check_rivals(self, view: Mapping[object, Instance], came: Instance) -> None:
+        """No model is shown beside one that it contradicts."""
         if not isinstance(came, ModelInstance) or self.is_tainted:
             return
+        stance, scope = stance_of_model(came), came.id.scope
         for other in view.values():
             assert isinstance(other, ModelInstance)
-            is_here = other.id.scope == came.id.scope
-            if is_here and other.display_name != came.display_name:
+            if other.id.scope == scope and not agree(stance_of_model(other), stance):
                 self.blame("two models", f"{other.display_name} beside {came.id}")
 
     def _check_view(self) -> None:
@@ -167,43 +259,15 @@ class Judge:
         if since is None:
             return
         is_s = (world.now - since) * self.router.process.rate
-        slack_s = TOLERANCE_S + (0.02 * (is_s + 10.0) if world.drift else 0.0)
+        slack_s = TOLERANCE_S + 2 * world.drift * (is_s + _MEASURED_AGAIN_S)
         if is_s > claim_s + slack_s:
             self.blame("dishonest", f"claims {claim_s:.3f} s, it is {is_s:.3f} s")
         if follower.state(now) is StreamState.STALE:
             world.count("stale")
+        elif follower.is_synced and is_s > _STALE_AFTER_S + slack_s:
+            self.blame("dishonest", f"says {follower.state(now)}, but is {is_s:.3f} s behind")
 
-    def check_list(self, answer: SyncAnswer[ItemChange], at_least: int) -> None:
-        """A list is the truth of one revision, too, and not older than what was told before."""
-        is_one_line = self.world.server is None or self.world.server.lives == 1
-        if is_one_line and answer.revision < at_least:
-            self.blame("old list", f"at {answer.revision}, {at_least} had been told")
-        line = self.world.truth.lines.get(answer.epoch)
-        if line is None or answer.snapshot is None or answer.revision > line.revisions[-1]:
-            self.blame("wrong list", f"of {answer.epoch} at {answer.revision}")
-            return
-        truth = within(line.at(answer.revision).visible, self.router.scope)
-        said = {change.key: change.item.revision for change in answer.snapshot if change.item}
-        is_so = {key: entry.revision for key, entry in truth.items()}
-        if said != is_so:
-            wrong = sorted(k for k in said.keys() | is_so.keys() if said.get(k) != is_so.get(k))
-            self.blame("wrong list", f"at {answer.revision}: {wrong[:3]}")
-
-    # ---- the reader
-
-    def hear(self, reader: dict[object, Instance], event: StreamEvent) -> None:
-        """Check one event as the application gets it."""
-        if not isinstance(event, Added):
-            if reader.pop(event.id, None) is None:
-                self.blame("not unique", f"the reader never had {event.id}")
-            return
-        instance = event.instance
-        before = reader.get(instance.id)
-        if before == instance or event.is_update != (before is not None):
-            self.blame("not unique", f"the reader had {instance.id} already")
-        reader[instance.id] = instance
-        if not self.was_tainted:
-            self._check_rivals(reader, instance)
+    # ---- the end
 
     def check_end(self) -> None:
         """Everything is as the store has it, and known to be."""
@@ -215,7 +279,9 @@ class Judge:
                 k for k in right.keys() | self.shown.keys() if right.get(k) != self.shown.get(k)
             )
             self.blame("not healed", f"{follower.state(now)}, wrong: {wrong[:3]}")
-        if self.router.reader != {i.id: i for i in right.values()}:
+        if follower.state(now) is not StreamState.LIVE:
+            self.blame("not healed", f"says {follower.state(now)}")
+        if self.router.reader.has != {i.id: i for i in right.values()}:
             self.blame("not healed", "the reader has something else")
         if follower.staleness_s(now) > FRESH_AT_END_S:
             self.blame("not healed", f"stale for {follower.staleness_s(now):.3f} s")

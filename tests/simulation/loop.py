@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import heapq
 import math
+import sys
 from asyncio.base_events import BaseEventLoop
+from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
 
@@ -71,6 +73,8 @@ class VirtualLoop(BaseEventLoop):
         super().__init__()
         self.set_debug(enabled=False)
         self.now = 0.0
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._made = 0
         self.tasks: dict[asyncio.Task[Any], Process | None] = {}
         self.on_fault: Callable[[str], None] = lambda _: None
         self.set_task_factory(self._new_task)
@@ -92,15 +96,18 @@ class VirtualLoop(BaseEventLoop):
         if process:
             when = process.world(when)
         timer = asyncio.TimerHandle(when, callback, args, self, context)
-        heapq.heappush(self._scheduled, timer)
-        timer._scheduled = True
+        self._schedule(timer)
         return timer
 
     def at(self, delay_s: float, do: Callable[[], object], process: Process | None = None) -> None:
         """Do something after seconds of the world, within `process` or, with None, the world."""
         context = process.context if process else Context()
-        timer = asyncio.TimerHandle(self.now + delay_s, do, (), self, context)
-        heapq.heappush(self._scheduled, timer)
+        self._schedule(asyncio.TimerHandle(self.now + delay_s, do, (), self, context))
+
+    def _schedule(self, timer: asyncio.TimerHandle) -> None:
+        """Two of one moment run in the order in which they were made."""
+        self._made += 1
+        heapq.heappush(self._timers, (timer._when, self._made, timer))
         timer._scheduled = True
 
     def resume(self, process: Process) -> None:
@@ -111,16 +118,13 @@ class VirtualLoop(BaseEventLoop):
 
     def run_until(self, is_over: Callable[[], bool]) -> None:
         """Run until that is so, or nothing is left to do."""
-        asyncio._set_running_loop(self)
-        try:
+        with self._running():
             while not is_over() and self._step():
                 pass
-        finally:
-            asyncio._set_running_loop(None)
 
     def wind_up(self) -> int:
         """Cancel all tasks and let them end; return how many would not."""
-        self._scheduled.clear()
+        self._timers.clear()
         frozen: dict[Process, None] = {}
         for task, process in list(self.tasks.items()):
             if process and not task.done():
@@ -130,26 +134,36 @@ class VirtualLoop(BaseEventLoop):
             process.after = None
             self.resume(process)
         left = 20_000
-        asyncio._set_running_loop(self)
-        try:
+        with self._running():
             while left and self._step() and any(not t.done() for t in self.tasks):
                 left -= 1
-        finally:
-            asyncio._set_running_loop(None)
         stuck = [task for task in self.tasks if not task.done()]
         for task in stuck:
             task._log_destroy_pending = False  # type: ignore[attr-defined]
         self.close()
         return len(stuck)
 
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """Be the loop that runs. What nobody finishes any more is let go, as when one is killed."""
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(firstiter=None, finalizer=lambda _: None)
+        asyncio._set_running_loop(self)
+        try:
+            yield
+        finally:
+            asyncio._set_running_loop(None)
+            sys.set_asyncgen_hooks(*hooks)
+
     def _step(self) -> bool:
         """Run one handle; say whether there was one."""
         if not self._ready:
-            while self._scheduled and self._scheduled[0]._cancelled:
-                heapq.heappop(self._scheduled)._scheduled = False
-            if not self._scheduled:
+            timers = self._timers
+            while timers and timers[0][2]._cancelled:
+                heapq.heappop(timers)[2]._scheduled = False
+            if not timers:
                 return False
-            timer = heapq.heappop(self._scheduled)
+            timer = heapq.heappop(timers)[2]
             timer._scheduled = False
             self.now = max(self.now, timer._when)
             self._ready.append(timer)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import random
+from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from discovery.errors import DiscoveryError, ResourceExhaustedError, error_from_wire
+from discovery.errors import ResourceExhaustedError
 from discovery.follower import Follower, FollowerLimits
 from discovery.link import Answer
 from discovery.messages import (
@@ -16,22 +17,25 @@ from discovery.messages import (
     event_topic,
     is_goodbye,
 )
-from discovery.outbox import Coalescer, Outbox
+from discovery.protocol import Beat, Event
 from discovery.reading import answer_from_wire, read_item
 from tests.simulation.judge import Judge
 from tests.simulation.links import Link
+from tests.simulation.lists import check_list, check_told
 from tests.simulation.loop import Process
+from tests.simulation.readers import Reader
+from tests.simulation.requests import ask
 from transports.codec import MSGPACK
-from transports.frame import pack, unpack
+from transports.frame import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from discovery.instance import Instance
-    from discovery.protocol import SyncRequest
+    from discovery.protocol import ItemChange, SyncAnswer, SyncRequest
     from tests.simulation.world import World
 
 TICK_S = 0.5
+AUDIT_S = 4.0
 SCOPES = (
     ("endpoints",),
     ("models",),
@@ -41,6 +45,8 @@ SCOPES = (
     ("endpoints", "n", "b"),
     ("models", "n", "a", "c"),
     ("endpoints", "n", "b", "d"),
+    ("channels", "n"),
+    ("channels", "n", "a"),
 )
 
 
@@ -49,22 +55,23 @@ class Router:
 
     def __init__(self, world: World, index: int, life: int) -> None:
         self.world, self.index, self.life = world, index, life
-        rng = self.rng = random.Random(f"{world.seed}/router/{index}/{life}")
-        self.scope = SCOPES[(index * 2 + world.rng.randrange(2)) % len(SCOPES)]
+        rng = self.rng = world.own_rng(f"router/{index}/{life}")
+        self.scope = SCOPES[(index * 2 + rng.randrange(4)) % len(SCOPES)]
         self.process = Process(
             f"router {index}.{life} of {'/'.join(self.scope)}",
             zero_s=rng.uniform(0, 1000),
-            rate=world.clock_rate(),
+            rate=world.clock_rate(rng),
         )
-        self.link = Link(world)
-        limits = FollowerLimits(audit_interval_s=4.0, buffer_events=rng.choice((2, 10_000, 10_000)))
-        self.follower = Follower(self.scope, limits=limits, rng=rng)
+        self.link = Link(world, world.own_rng(f"router/{index}/{life}/link"))
+        limits = FollowerLimits(
+            audit_interval_s=AUDIT_S, buffer_events=rng.choice((2, 10_000, 10_000))
+        )
+        jitter = world.own_rng(f"router/{index}/{life}/jitter")
+        self.follower = Follower(self.scope, limits=limits, rng=jitter)
         self.listens_to: int | None = None
-        self.attempts = world.rng.randrange(len(world.daemons))
+        self.attempts = rng.randrange(len(world.daemons))
         self.judge = Judge(self)
-        self.coalescer, self.outbox = Coalescer(), Outbox()
-        self.reader: dict[object, Instance] = {}
-        self.lag_s = rng.choice((0.1, 1.0, 6.0))
+        self.reader = Reader(self.judge, lag_s=rng.choice((0.1, 1.0, 6.0)), rng=rng)
         self._topic = event_topic(MSGPACK.name, self.scope)
         self._timer: asyncio.TimerHandle | None = None
         self.process.run(self._begin)
@@ -97,9 +104,12 @@ class Router:
             if self.follower.epoch is not None:
                 world.count("failovers")
             self.listens_to = index
+            self.tell(f"follows {world.daemons[index].process.name}")
             self.follower.connected(str(result.result["daemon"]), self.now())
+            self.judge.connected()
             self.pump()
 
+        self.tell(f"greets {world.daemons[index].process.name}")
         self._request(index, {"op": "hello", "client": "r", "protocol": 1}, greeted)
 
     def listens(self, index: int, topic: str) -> bool:
@@ -111,50 +121,63 @@ class Router:
         if self.world.is_over:
             return
         asyncio.get_running_loop().call_later(TICK_S, self._tick)
-        follower, now = self.follower, self.now()
-        if (follower.daemon and follower.is_in_vain(now)) or self.world.chance(0.02):
+        follower, world, now = self.follower, self.world, self.now()
+        if (follower.daemon and follower.is_in_vain(now)) or world.chance(
+            0.1 if world.is_restless else 0.02, self.rng
+        ):
             self.connect()
-        if self.world.chance(0.02):
+        if world.chance(0.02, self.rng):
             follower.want(follower.revision + self.rng.choice((1, 3, 1000)), now)
-        if self.world.chance(0.06):
+        if world.chance(0.06, self.rng):
             self._list()
         self.pump()
+
+    def _read_on(self) -> None:
+        if not self.world.is_over:
+            asyncio.get_running_loop().call_later(self.reader.next_s(), self._read_on)
+            self.reader.go_on()
+
+    def tell(self, what: str) -> None:
+        """Add to the story."""
+        self.world.trace(self.process.name, what)
 
     # ---- messages
 
     def on_message(self, topic: str, payload: bytes) -> None:
         """Take in something published."""
-        _, value = unpack(payload)
-        daemon = self.follower.daemon
-        if topic.startswith(BEAT_TOPIC):
-            if daemon and is_goodbye(value, daemon):
-                self.connect()
-                return
-            if isinstance(value, dict) and "leaving" in value:
-                return
-            beat = beat_from_wire(value)
-            if daemon and beat.daemon != daemon and not self.world.is_broadcast:
-                self.connect()
-                return
-            if beat.parts > 1:
-                self.world.count("beats in parts")
-            self.follower.on_beat(beat, self.now())
-        else:
-            event = event_from_wire(value, read_item)
-            if max(event.parts) > 1:
-                self.world.count("events in parts")
-            if self.world.chance(self.world.corrupt):
-                self.world.count("changes spoiled")
-                self.judge.spoil(event.epoch, event.revision)
-                event.changes.pop()  # type: ignore[attr-defined]  # a list, as it was read
-            self.follower.on_event(event, self.now())
+        message = _published(payload, is_event=not topic.startswith(BEAT_TOPIC))
+        if isinstance(message, Event):
+            self._on_event(message)
+        elif isinstance(message, Beat):
+            self._on_beat(message)
+        elif self.follower.daemon and is_goodbye(message, self.follower.daemon):
+            self.connect()
+            return
         self.pump()
+
+    def _on_beat(self, beat: Beat) -> None:
+        daemon = self.follower.daemon
+        if daemon and beat.daemon != daemon and not self.world.is_broadcast:
+            self.connect()  # another life of the daemon
+            return
+        if beat.parts > 1:
+            self.world.count("beats in parts")
+        self.follower.on_beat(beat, self.now())
+
+    def _on_event(self, event: Event[ItemChange]) -> None:
+        if max(event.parts) > 1:
+            self.world.count("events in parts")
+        if self.world.chance(self.world.corrupt, self.rng):
+            self.world.count("changes spoiled")
+            self.judge.spoil(event.epoch, event.revision)
+            event = replace(event, changes=event.changes[:-1])
+        self.follower.on_event(event, self.now())
 
     def pump(self) -> None:
         """Hand on what is new, and ask for what is missing."""
         shown = self.follower.take()
         self.judge.see(shown)
-        self.coalescer.push(shown)
+        self.reader.push(shown)
         request = self.follower.poll(self.now())
         if request:
             self._sync(request)
@@ -177,23 +200,34 @@ class Router:
             "min_revision": request.at_least,
         }
 
+        at_least = self.world.told.get(self.world.daemons[self.listens_to].process, 0)
+
         def answered(result: Any) -> None:
             follower = self.follower
             if isinstance(result, Answer):
                 self.world.count("answers")
                 answer = answer_from_wire(request.number, result)
-                snapshots = follower.counters.snapshots
-                follower.on_answer(answer, self.now())
-                if follower.counters.snapshots != snapshots:
-                    self.judge.mend(answer.epoch, answer.revision)
+                check_told(self, answer, at_least)
+                self._take(answer)
             elif isinstance(result, ResourceExhaustedError):
                 self.world.count("put off")
                 follower.sync_failed(request.number, self.now(), result.retry_after_s)
             else:
+                self.tell(f"asked for what came after r{request.since}, in vain: {result}")
                 follower.sync_failed(request.number, self.now())
             self.pump()
 
         self._request(self.listens_to, fields, answered)
+
+    def _take(self, answer: SyncAnswer[ItemChange]) -> None:
+        if answer.snapshot is not None or answer.revision > self.follower.revision:
+            kind = "a backfill" if answer.snapshot is None else "a snapshot"
+            doubts = f"{', recovering' * answer.is_recovering}{', doubtful' * answer.is_doubtful}"
+            self.tell(f"gets {kind} to r{answer.revision} of epoch {answer.epoch[:4]}{doubts}")
+        snapshots = self.follower.counters.snapshots
+        self.follower.on_answer(answer, self.now())
+        if self.follower.counters.snapshots != snapshots:
+            self.judge.mend(answer.epoch, answer.revision)
 
     def _list(self) -> None:
         """Ask for a list, which is another way to look."""
@@ -204,73 +238,27 @@ class Router:
         def answered(result: Any) -> None:
             if isinstance(result, Answer):
                 self.world.count("lists")
-                self.judge.check_list(answer_from_wire(0, result), at_least)
+                check_list(self, answer_from_wire(0, result), at_least)
 
         self._request(index, fields, answered)
 
     def _request(
         self, index: int, fields: dict[str, object], answered: Callable[[Any], None]
     ) -> None:
-        link, daemon = self.link, self.world.daemons[index]
-        data, client = pack(MSGPACK, fields), self.process
-        life = daemon.process
-        is_done: list[bool] = []
-
-        def end(result: Any) -> None:
-            if not is_done:
-                is_done.append(True)
-                timer.cancel()
-                answered(result)
-
-        def got(payload: bytes, parts: list[Any]) -> None:
-            parts.append(unpack(payload)[1])
-            last = [part for part in parts if "chunk" not in part]
-            if not last:
-                return
-            if "error" in last[0]:
-                end(error_from_wire(last[0]["error"]))
-                return
-            chunks = sorted({p["chunk"][0]: p for p in parts if "chunk" in p}.items())
-            if len(chunks) == last[0]["ok"].get("chunks", 0):
-                end(Answer(last[0]["ok"], [chunk for _, chunk in chunks]))
-
-        def arrive() -> None:
-            if daemon.process is life:
-                answer: list[Any] = []
-                daemon.handle(data, lambda p: link.carry("back", lambda: got(p, answer), client))
-
-        timer = asyncio.get_running_loop().call_later(1.0, end, DiscoveryError("no answer"))
-        link.carry("there", arrive, life)
-
-    # ---- the reader
-
-    def _read_on(self) -> None:
-        if self.world.is_over:
-            return
-        asyncio.get_running_loop().call_later(self.rng.uniform(0.02, self.lag_s), self._read_on)
-        most = len(self.coalescer._given | self.judge.shown.keys())
-        if len(self.coalescer._pending) > most:
-            self.world.blame("unbounded", f"{len(self.coalescer._pending)} pending of {most}")
-        if self.rng.random() < 0.6:
-            self.outbox.push(self.coalescer.take())
-        if self.rng.random() < 0.6:
-            self.read()
-
-    def read(self) -> None:
-        for event in self.outbox.take():
-            self.judge.hear(self.reader, event)
+        ask(self.link, self.world.daemons[index], fields, self.process, answered)
 
     # ---- faults
 
     def kill(self) -> None:
         self.world.count("router crashes")
+        self.tell("crashes")
         self.process.is_dead = True
 
     def pause(self, for_s: float) -> None:
         if not self.process.is_running:
             return
         self.world.count("router pauses")
-        self.world.trace(self.process.name, f"stands still for {for_s:.2f} s")
+        self.tell(f"stands still for {for_s:.2f} s")
         self.process.is_paused = True
 
         def resume() -> None:
@@ -282,6 +270,15 @@ class Router:
     def check_end(self) -> None:
         """All faults are long over: everybody knows everything."""
         if self.process.is_running:
-            self.outbox.push(self.coalescer.take())
-            self.read()
+            self.reader.catch_up()
             self.judge.check_end()
+
+
+@lru_cache(maxsize=256)
+def _published(payload: bytes, *, is_event: bool) -> Event[ItemChange] | Beat | object:
+    """Read what was published; once for all routers that hear it."""
+    _, value = unpack(payload)
+    if is_event:
+        return event_from_wire(value, read_item)
+    is_beat = isinstance(value, dict) and "leaving" not in value
+    return beat_from_wire(value) if is_beat else value

@@ -128,6 +128,7 @@ class Way:
     def __init__(self, server: Server, daemon: Daemon) -> None:
         self.server, self.world, self.daemon = server, server.world, daemon
         self.process = daemon.process
+        self._rng = self.world.own_rng(f"way of {self.process.name}")
         self.registry_id: str | None = "simulated"
         self.pauses = 0
         self.cut_until = self.slow_until = 0.0
@@ -160,8 +161,8 @@ class Way:
     async def keep_alive(self, lease_id: int) -> float:
         return await self._ask(lambda store: store.keep_alive(lease_id))
 
-    async def revoke(self, lease_id: int, cause: Cause) -> int:
-        return await self._ask(lambda store: store.revoke(lease_id, cause))
+    async def revoke(self, lease_id: int, cause: Cause, detail: str | None = None) -> int:
+        return await self._ask(lambda store: store.revoke(lease_id, cause, detail))
 
     async def commit(self, ops: Sequence[Op], guards: Sequence[Guard] = ()) -> int:
         return await self._ask(lambda store: store.commit(ops, guards))
@@ -196,7 +197,7 @@ class Way:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         epoch = None if any_epoch else self._epoch
         if not self.is_cut:
-            late_s = self.world.rng.uniform(0.0005, 0.008)
+            late_s = self._rng.uniform(0.0005, 0.008)
             self.world.loop.at(late_s, lambda: self._serve(call, future, epoch))
         try:
             async with asyncio.timeout(_ANSWER_S):
@@ -225,7 +226,7 @@ class Way:
             elif not future.done():
                 future.set_result(result)
 
-        self.world.loop.at(self.world.rng.uniform(0.0005, 0.008), arrive, self.process)
+        self.world.loop.at(self._rng.uniform(0.0005, 0.008), arrive, self.process)
 
     # ---- what the watch is sent
 
@@ -246,7 +247,7 @@ class Way:
     def _send(self, following: Following, do: Callable[[], None]) -> None:
         """Deliver in order, one after another."""
         at = max(self._pipe_free_at, self.slow_until, self.world.now)
-        self._pipe_free_at = at + self.world.rng.uniform(0.0005, 0.01)
+        self._pipe_free_at = at + self._rng.uniform(0.0005, 0.01)
 
         def arrive() -> None:
             if self._following is following:

@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.simulation.bugs import BUGS, SPARE, planted
 from tests.simulation.campaign import play
-from tests.simulation.mutations import BUGS, FOUND_BY, MISSED
+from tests.simulation.hunt import MOST_SEEDS, found_by
+from tests.simulation.story import MOST_LINES
 from tests.simulation.world import World
 
 BLOCKS, SEEDS_A_BLOCK = 5, 24
-MOST_SEEDS = 200
+SPARE_SEEDS = 20
 ROOT = Path(__file__).parents[2]
+
+
+def say(hash_seed: str, *options: str) -> str:
+    """Return what the program prints under a hash seed."""
+    return subprocess.run(
+        [sys.executable, "-m", "tests.simulation", *options],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+    ).stdout
+
+
+def is_over_memory(seed: int) -> bool:
+    world = World(seed)
+    world.loop.close()
+    return world.is_memory
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
@@ -24,25 +45,58 @@ def test_nothing_is_broken_in_any_world(block: int) -> None:
     assert play(seeds).broken == {}
 
 
-def test_the_same_seed_is_the_same_story_whatever_the_hash_seed() -> None:
-    def tell(hash_seed: str) -> str:
-        return subprocess.run(
-            [sys.executable, "-m", "tests.simulation", "--seed", "12", "--trace"],
-            check=True,
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONHASHSEED": hash_seed},
-        ).stdout
-
-    assert tell("1") == tell("2")
+@pytest.mark.parametrize("name", BUGS)
+def test_a_planted_bug_is_found(name: str) -> None:
+    known = found_by().get(name, 0)
+    with planted(name):
+        found = World(known).run() or any(World(seed).run() for seed in range(MOST_SEEDS))
+    assert found, f"{name}: no world went wrong"
 
 
-@pytest.mark.parametrize("name", [name for name in BUGS if name not in MISSED])
-def test_a_planted_bug_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    BUGS[name](monkeypatch)
-    seeds = [FOUND_BY.get(name, 0), *range(MOST_SEEDS)]
-    assert any(World(seed).run() for seed in seeds), f"{name}: no world went wrong"
+@pytest.mark.parametrize("name", SPARE)
+def test_a_saving_can_be_done_without(name: str) -> None:
+    with planted(name):
+        assert play(range(SPARE_SEEDS)).broken == {}
+
+
+def test_what_was_planted_is_taken_out_again() -> None:
+    for name in {**BUGS, **SPARE}:
+        with planted(name):
+            pass
+    assert World(0).run() is None
+
+
+@pytest.mark.parametrize("is_memory", [True, False], ids=["memory", "shared store"])
+def test_the_same_seed_is_the_same_story_whatever_the_hash_seed(*, is_memory: bool) -> None:
+    seed = next(seed for seed in range(100) if is_over_memory(seed) == is_memory)
+    one, two, three = (say(hash_seed, "--seed", str(seed), "--trace") for hash_seed in "123")
+    assert one == two == three
+    assert one.endswith(f"seed {seed}: nothing was broken\n")
+    assert len(one.splitlines()) > 100
+
+
+def test_a_fault_is_told_in_a_short_story_that_can_be_played_again() -> None:
+    name = "held rival kept"
+    with planted(name):
+        seed = next(seed for seed in range(MOST_SEEDS) if World(seed).run())
+        broken = World(seed).run()
+    one, two = (say(hash_seed, "--seed", str(seed), "--bug", name) for hash_seed in "12")
+    assert one == two
+    story = one.split("\nAgain: ")[0].splitlines()
+    assert f"BROKEN {broken.kind}" in story[-2]
+    assert len(story) <= MOST_LINES + 3
+    (only,) = re.findall(r"--only (\S+) ", one)
+    again = say("3", "--seed", str(seed), "--bug", name, "--only", only)
+    assert f"{broken.kind}: seed {seed}" in again.splitlines()[-1]
+
+
+def test_leaving_out_a_disturbance_changes_no_other() -> None:
+    world = World(3)
+    world.run()
+    happened = world.disturbances.happened
+    less = World(3, only=frozenset(happened[1:]))
+    less.run()
+    assert less.disturbances.happened[:50] == happened[1:51]
 
 
 def test_a_campaign_says_what_never_happened() -> None:

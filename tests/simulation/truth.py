@@ -1,13 +1,19 @@
-"""What was really so: every state of every epoch, noted as the store made it."""
+"""What was really so: every state of every epoch, noted and checked as the store made it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from discovery.events import Cause
-from tests.support.keystate import Line, Moment, name_of, scope_of, visible_of
+from discovery.keys import PENDING_PREFIX, SESSION_PREFIX, session_key
+from discovery.mirror import scopes_above
+from discovery.session_record import SessionRecord
+from tests.support.keystate import Line, Moment, agree, scope_of, stance_of, visible_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from discovery.names import Scope
     from discovery.store import Batch, Entry
     from discovery.stores.memory import MemoryStore
     from tests.simulation.world import World
@@ -27,8 +33,6 @@ class Truth:
         self.epoch = ""
         self.gone_on_purpose: dict[str, float] = {}
         """When each key last went by its owner's will or fault, or a foreign writer's."""
-        self.rivals: dict[str, set[str]] = {}
-        self._history: MemoryStore | None = None
 
     @property
     def line(self) -> Line:
@@ -57,56 +61,121 @@ class Truth:
     def _note_batch(self, batch: Batch) -> None:
         line, world = self.line, self.world
         before = line.moments[-1]
-        entries = dict(before.entries)
-        for change in batch.changes:
-            if is_record(change.key):
+        changes = [change for change in batch.changes if is_record(change.key)]
+        if changes:
+            entries = dict(before.entries)
+            for change in changes:
                 entries.pop(change.key, None)
                 if change.entry is not None:
                     entries[change.key] = change.entry
-        if entries == before.entries:
-            moment = Moment(world.now, before.entries, before.visible)
+            visible = visible_of(entries)
+            causes = {change.key: change.cause for change in changes if change.entry is None}
+            touched = _touched(before.visible, visible)
+            moment = Moment(world.now, entries, visible, touched, causes)
         else:
-            moment = Moment(world.now, entries, visible_of(entries))
+            moment = Moment(world.now, before.entries, before.visible)
         line.revisions.append(batch.revision)
         line.moments.append(moment)
-        world.trace("store", f"r{batch.revision} {_said(batch)}")
-        for change in batch.changes:
-            if change.key in entries and change.entry is not None:
-                self._check_newcomer(change.entry, before.entries.get(change.key), entries)
-        self._note_losses(batch, before, moment)
+        if world.is_traced:
+            world.trace("store", f"r{batch.revision} {_said(batch)}")
+        for change in changes:
+            if change.entry is not None:
+                self._check_newcomer(change.entry, before.entries.get(change.key), moment.entries)
+                self._check_fenced(change.entry, batch)
+            elif change.cause is Cause.LEASE_EXPIRED:
+                self._check_whole(before.entries[change.key], moment.entries)
+        self._note_losses(before, moment)
 
-    def _check_newcomer(self, entry: Entry, old: Entry | None, entries: dict[str, Entry]) -> None:
+    @property
+    def position(self) -> tuple[str, int]:
+        """Epoch and revision of the store now."""
+        return self.epoch, self._store._history.revision
+
+    def check_loss(self, daemon: str, request: Any, asked_at: tuple[str, int]) -> None:
+        """A lease is only said to be lost when its session was not there when that was asked."""
+        key = session_key(request["instance_id"])
+        entry = self._store._tree.get(key)
+        if entry is None or self.epoch != asked_at[0] or entry.created > asked_at[1]:
+            return
+        if SessionRecord.decode(key, entry.value).is_owned_with(request["token"]):
+            self.world.blame("false loss", f"{daemon} says that {key} is lost; it is there", daemon)
+
+    # ---- checks of every commit
+
+    def _check_newcomer(
+        self, entry: Entry, old: Entry | None, entries: Mapping[str, Entry]
+    ) -> None:
         """The registry lets no model in that contradicts one that is there."""
         if entry.lease is None or scope_of(entry.key)[0] != "models":
             return
-        name = name_of(entry)
-        if old is not None and name_of(old) == name:
+        stance = stance_of(entry.key, entry.value)
+        if old is not None and stance_of(old.key, old.value) == stance:
             return
         scope = scope_of(entry.key)
         for key, other in entries.items():
-            if scope_of(key) == scope and name_of(other) != name:
-                self.world.blame("two models", f"{entry.key} was let in beside {key}")
+            if self.world.is_guardless and other.lease is None:
+                continue  # against a foreign writer only guards help
+            if scope_of(key) == scope and not agree(stance_of(key, other.value), stance):
+                self.world.blame("two models", f"{entry.key} was let in beside {key}", "store")
 
-    def _note_losses(self, batch: Batch, before: Moment, after: Moment) -> None:
-        causes = {change.key: change.cause for change in batch.changes}
+    def _check_fenced(self, entry: Entry, batch: Batch) -> None:
+        """Every commit of a lease rewrites its session, so that none can be repeated later."""
+        if entry.lease is None:
+            return
+        session = session_key(entry.lease)
+        if not any(change.key == session and change.entry for change in batch.changes):
+            self.world.blame("unfenced", f"{entry.key} without its session", "store")
+
+    def _check_whole(self, gone: Entry, entries: Mapping[str, Entry]) -> None:
+        """A lease that ends takes all that it owns with it, in one commit."""
+        left = sorted(k for k, e in entries.items() if e.lease == gone.lease)
+        if gone.lease is not None and left:
+            self.world.blame("torn", f"{gone.key} went with its lease, {left} did not", "store")
+
+    def _note_losses(self, before: Moment, after: Moment) -> None:
+        if before.visible is after.visible:
+            return
         for key, entry in before.visible.items():
             now = after.visible.get(key)
             if now is entry:
                 continue
             is_model = scope_of(key)[0] == "models"
             if now is not None:
-                if is_model and name_of(now) != name_of(entry):
+                if is_model and stance_of(key, now.value) != stance_of(key, entry.value):
                     self.gone_on_purpose[key] = self.world.now
-            elif key not in causes or causes[key] is not Cause.LEASE_EXPIRED:
+            elif after.causes.get(key) is not Cause.LEASE_EXPIRED:
                 self.gone_on_purpose[key] = self.world.now
             else:
                 self.world.count("expiries")
                 if not self.world.is_loyal(entry.lease):
                     self.gone_on_purpose[key] = self.world.now
 
+    def check_end(self) -> None:
+        """Nothing is left of attempts that were given up, nor of those who are long dead."""
+        pending = [entry.key for entry in self._store._tree.under(PENDING_PREFIX)]
+        if pending:
+            self.world.blame("not healed", f"still pending: {pending}", "store")
+        living = {
+            session_key(worker.instance_id)
+            for worker in self.world.workers.values()
+            if worker.process.is_running
+        }
+        dead = [e.key for e in self._store._tree.under(SESSION_PREFIX) if e.key not in living]
+        if dead:
+            self.world.blame("not healed", f"sessions of nobody: {dead}", "store")
+
+
+def _touched(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> frozenset[Scope]:
+    changed = [k for k in before.keys() | after.keys() if before.get(k) is not after.get(k)]
+    return frozenset(above for key in changed for above in scopes_above(scope_of(key)))
+
 
 def _said(batch: Batch) -> str:
-    return ", ".join(
-        f"{'-' if c.entry is None else '+'}{c.key}" + (f" ({c.cause})" if c.cause else "")
-        for c in batch.changes
+    return (
+        ", ".join(
+            f"{'-' if c.entry is None else '+'}{c.key}" + (f" ({c.cause})" if c.cause else "")
+            for c in batch.changes
+            if not c.key.startswith(SESSION_PREFIX)
+        )
+        or "sessions only"
     )

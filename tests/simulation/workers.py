@@ -16,7 +16,7 @@ from discovery.errors import (
 from discovery.keys import format_key
 from discovery.link import _to_wire
 from discovery.session import Session
-from discovery.spec import EndpointSpec, ModelSpec
+from tests.simulation import wishes
 from tests.simulation.daemons import TTL_S
 from tests.simulation.links import Link
 from tests.simulation.loop import Process
@@ -93,16 +93,17 @@ class Worker:
         rng, owned = self.rng, self.owned
         kind = rng.random()
         if kind < 0.45 or not owned:
-            self._register(self._unit())
+            self._register(wishes.unit(self.world, rng, self.instance_id))
         elif kind < 0.6:
-            self._register([self._again(owned[rng.choice(sorted(owned))])])
+            spec = owned[rng.choice(sorted(owned))]
+            self._register([wishes.again(self.world, rng, self.instance_id, spec)])
         elif kind < 0.8:
             self._remove(owned[rng.choice(sorted(owned))])
         else:
             self.world.count("deleted and added again")
             spec = owned[rng.choice(sorted(owned))]
             self._remove(spec)
-            self._register([self._again(spec)])
+            self._register([wishes.again(self.world, rng, self.instance_id, spec)])
         if rng.random() < 0.05 and self.jobs:
             self.world.count("callers gone")
             job = rng.choice(sorted(self.jobs))
@@ -120,41 +121,6 @@ class Worker:
         self.since.pop(format_key(identity), None)
         self.world.truth.gone_on_purpose[format_key(identity)] = self.world.now
         self.session.unregister([identity])
-
-    def _unit(self) -> list[Spec]:
-        rng = self.rng
-        specs: dict[Any, Spec] = {}
-        for _ in range(rng.choice((0, 1, 2, 3))):
-            spec = self._endpoint(self.world.place(rng))
-            specs[spec.id(self.instance_id)] = spec
-        if not specs or rng.random() < 0.6:
-            model = self._model(self.world.place(rng))
-            specs[model.id(self.instance_id)] = model
-        return list(specs.values())
-
-    def _again(self, spec: Spec) -> Spec:
-        place = (spec.namespace, spec.component or "", getattr(spec, "endpoint", ""))
-        return self._model(place) if isinstance(spec, ModelSpec) else self._endpoint(place)
-
-    def _endpoint(self, place: tuple[str, str, str]) -> EndpointSpec:
-        namespace, component, endpoint = place
-        return EndpointSpec(
-            namespace=namespace,
-            component=component,
-            endpoint=endpoint,
-            transport={"tcp": f"{self.instance_id}.{self.rng.randrange(10_000)}"},
-        )
-
-    def _model(self, place: tuple[str, str, str]) -> ModelSpec:
-        """Return a model, most often of the name that its endpoint has."""
-        namespace, component, endpoint = place
-        found = self.world.truth.line.moments[-1].visible
-        scope = ("models", *place)
-        names = sorted({name_of(e) for key, e in found.items() if scope_of(key) == scope})
-        is_new = not names or self.rng.random() < 0.3
-        name = self.rng.choice("ABC") if is_new else names[0]
-        card = {"display_name": name, "note": str(self.rng.randrange(10_000))}
-        return ModelSpec(namespace=namespace, component=component, endpoint=endpoint, card=card)
 
     # ---- life
 
@@ -310,9 +276,4 @@ class Worker:
             self.world.blame("not healed", f"{self.process.name} has jobs left")
         elif there != set(self.owned):
             wrong = sorted(there ^ set(self.owned))
-            if self.world.server and self.world.server.lives > 1:
-                # Known and open: nobody tells a session that what it registered was in the tail
-                # that its store lost, nor that what it removed is back.
-                self.world.count("registrations lost with a tail")
-                return
             self.world.blame("not healed", f"{self.process.name}: there and wanted differ: {wrong}")

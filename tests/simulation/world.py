@@ -1,38 +1,40 @@
 """One world: a store, daemons, workers, routers, a foreign writer, and all that befalls them.
 
-What happens depends on the seed alone. `World(seed).run()` returns what was broken, as sentences.
-A step is a message delivered, a timer, a fault: whatever runs on the loop. All that routers show is
-checked after each step that changes it, all that the store holds after each commit.
+What happens depends on the seed alone. `World(seed).run()` returns what was broken first, if
+anything. A step is a message delivered, a timer, a fault: whatever runs on the loop. All that
+routers show is checked after each step that changes it, all that the store holds after each commit.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-from collections import Counter, deque
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING
 
-from discovery.store import Delete, Put
 from tests.simulation.daemons import RECOVERY_S, TTL_S, Daemon
-from tests.simulation.links import Odds
+from tests.simulation.disturbances import Disturbances
+from tests.simulation.faults import LONGEST_AWAY_S, Faults
+from tests.simulation.links import odds_from
 from tests.simulation.loop import Process, VirtualLoop
-from tests.simulation.routers import Router
-from tests.simulation.storing import Server, at_once
+from tests.simulation.routers import AUDIT_S, Router
+from tests.simulation.storing import Server
+from tests.simulation.story import Broken, Line
 from tests.simulation.truth import Truth
 from tests.simulation.workers import Worker
-from tests.support.keystate import model_key, value_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
-    from discovery.stores.memory import MemoryStore
+    from collections.abc import Coroutine
+    from collections.abc import Set as AbstractSet
 
 STEPS = 4000
-CALM_S = 22.0
-"""From the end of all faults to the end: what is held, put off or late is over by then."""
-_STORY_LINES = 40
+CALM_S = LONGEST_AWAY_S + RECOVERY_S + 1.0 + AUDIT_S + 1.0
+"""From the end of all faults to the end, when every view equals the store: the stated bound.
+
+Whoever was away is back; a daemon among them recovers; its next BEAT, a second later, says that it
+has; a quiet scope is audited; a worker or router that had backed off asks again within a second.
+"""
 _STEPS_A_WORLD = 40_000
-_FOREIGN = range(0xF0, 0xF3)
 
 
 class World:
@@ -41,32 +43,30 @@ class World:
     Args:
         seed: decides all.
         steps: after how many no fault begins and nobody changes anything any more.
-        is_traced: whether all of the story is kept, not only its end.
+        only: the disturbances that happen; None for all. Leaving one out changes no other.
+        is_traced: whether the story is kept.
     """
 
-    def __init__(self, seed: int, *, steps: int = STEPS, is_traced: bool = False) -> None:
-        self.seed, self.steps = seed, steps
-        self.rng = rng = random.Random(f"world {seed}")
-        self.broken: list[str] = []
+    def __init__(
+        self,
+        seed: int,
+        *,
+        steps: int = STEPS,
+        only: AbstractSet[str] | None = None,
+        is_traced: bool = False,
+    ) -> None:
+        self.seed, self.steps, self.is_traced = seed, steps, is_traced
+        self.broken: Broken | None = None
         self.counts: Counter[str] = Counter()
-        self.story: deque[str] = deque(maxlen=None if is_traced else _STORY_LINES)
+        self.story: list[Line] = []
         self.loop = VirtualLoop()
         self.loop.on_fault = lambda text: self.blame("fault", text)
         self.is_over = self.is_calm = False
         self.steps_done = 0
         self.calm_at = float("inf")
         self.deaf_until = 0.0
-        self.is_memory = rng.random() < 0.35
-        self.is_broadcast = not self.is_memory and rng.random() < 0.4
-        """What a daemon publishes reaches everybody, as on a bus."""
-        self.drift = rng.choice((0.0, 0.0, 0.005))
-        self.corrupt = rng.choice((0.0, 0.0, 0.0, 0.03))
-        self.odds = Odds(
-            drop=rng.choice((0.0, 0.0, 0.02, 0.12)),
-            twice=rng.choice((0.0, 0.03, 0.1)),
-            late=rng.choice((0.0, 0.0, 0.02, 0.15)),
-            burst=rng.choice((0.0, 0.0, 0.3)),
-        )
+        self._draw_kind(self.own_rng("world"))
+        self.rng = self.own_rng("store")
         self.truth = Truth(self)
         self.server: Server | None = None
         self.daemons: list[Daemon] = []
@@ -74,7 +74,23 @@ class World:
         self.routers: list[Router] = []
         self.told: dict[Process, int] = {}
         """The highest revision that each daemon has told a worker of; its lists are not older."""
+        self.disturbances = Disturbances(self, only)
         self._ids: dict[int, Worker] = {}
+
+    def _draw_kind(self, rng: random.Random) -> None:
+        """Decide what sort of world this is."""
+        self.is_memory = rng.random() < 0.35
+        self.is_guardless = self.is_memory and rng.random() < 0.35
+        """The store cannot guard commits: models are decided under `pending/`."""
+        self.is_broadcast = not self.is_memory and rng.random() < 0.4
+        """What a daemon publishes reaches everybody, as on a bus."""
+        self.is_restless = not self.is_memory and rng.random() < 0.35
+        """The store often compacts behind the back of a daemon that lags."""
+        self.is_orderly = rng.random() < 0.25
+        """Links lose and repeat nothing unless they are cut, and keep the order."""
+        self.drift = rng.choice((0.0, 0.0, 0.005, 0.03))
+        self.corrupt = rng.choice((0.0, 0.0, 0.0, 0.0, 0.03, 0.15))
+        self.odds = odds_from(rng, is_orderly=self.is_orderly)
 
     # ---- what all of it uses
 
@@ -82,11 +98,15 @@ class World:
     def now(self) -> float:
         return self.loop.now
 
-    def chance(self, p: float) -> bool:
-        return not self.is_calm and p > 0 and self.rng.random() < p
+    def own_rng(self, name: str) -> random.Random:
+        """Return a generator that nobody else draws from."""
+        return random.Random(f"{self.seed}/{name}")
 
-    def clock_rate(self) -> float:
-        return 1.0 + self.rng.uniform(-self.drift, self.drift) if self.drift else 1.0
+    def chance(self, p: float, rng: random.Random) -> bool:
+        return not self.is_calm and p > 0 and rng.random() < p
+
+    def clock_rate(self, rng: random.Random | None = None) -> float:
+        return 1.0 + (rng or self.rng).uniform(-self.drift, self.drift) if self.drift else 1.0
 
     def place(self, rng: random.Random) -> tuple[str, str, str]:
         """Return an endpoint; there are few, so that many meet."""
@@ -96,14 +116,28 @@ class World:
         self.counts[what] += 1
 
     def trace(self, who: str, what: str) -> None:
-        self.story.append(f"{self.now:9.4f}  {who}: {what}")
+        if self.is_traced:
+            self.story.append(Line(self.now, who, what))
 
-    def blame(self, kind: str, text: str) -> None:
-        self.broken.append(f"{kind}: seed {self.seed} at {self.now:.4f}: {text}")
-        self.story.append(f"{self.now:9.4f}  BROKEN {kind}: {text}")
+    def blame(self, kind: str, text: str, who: str = "") -> None:
+        """Note what is broken; only what was first counts, since all else may follow from it."""
+        who = who or text.split(":", maxsplit=1)[0]
+        if self.broken is None:
+            self.broken = Broken(kind, self.seed, self.now, who, text)
+        self.trace(who, f"BROKEN {kind}: {text}")
 
     def owner_of(self, key: str) -> Worker | None:
         return self._ids.get(int(key.split("/")[5], 16))
+
+    def daemon_of(self, name: str) -> str:
+        """Return the name of the daemon that the process of a name talks to."""
+        for router in self.routers:
+            if router.process.name == name and router.listens_to is not None:
+                return self.daemons[router.listens_to].process.name
+        for worker in self.workers.values():
+            if worker.process.name == name:
+                return self.daemons[worker.daemon].process.name
+        return ""
 
     def is_loyal(self, instance_id: int | None) -> bool:
         worker = self._ids.get(instance_id or 0)
@@ -113,7 +147,7 @@ class World:
         """Say whether a daemon has served from then on until now."""
         return any(d.is_serving and d.serving_since <= since for d in self.daemons)
 
-    def live(self, process: Process, coro: Coroutine[Any, Any, None]) -> None:
+    def live(self, process: Process, coro: Coroutine[None, None, None]) -> None:
         """Run the main task of a process; it is a fault if that ends before the world does."""
         task = self.loop.create_task(coro)
 
@@ -129,14 +163,13 @@ class World:
 
     # ---- the course of things
 
-    def run(self) -> list[str]:
-        """Return what was broken first; nothing is what it should be."""
+    def run(self) -> Broken | None:
+        """Return what was broken first."""
         logger = logging.getLogger("discovery")
         level = logger.level
         logger.setLevel(logging.CRITICAL + 1)
         try:
-            self.loop.run_until(self._is_settled_up)
-            self._populate()
+            self.loop.at(0.0, self._begin)
             self.loop.run_until(self._has_ended)
             if not self.broken:
                 self._check_end()
@@ -145,10 +178,7 @@ class World:
             self.is_over = True
             self.loop.wind_up()
             logger.setLevel(level)
-        return self.broken[:1]
-
-    def _is_settled_up(self) -> bool:
-        return True
+        return self.broken
 
     def _has_ended(self) -> bool:
         self.steps_done += 1
@@ -156,12 +186,7 @@ class World:
             self._calm_down()
         if self.steps_done > _STEPS_A_WORLD + 3 * self.steps:
             self.blame("livelock", f"{self.steps_done} steps")
-        return bool(self.broken) or self.now >= self.calm_at + CALM_S
-
-    def _populate(self) -> None:
-        rng = self.rng
-        self.loop.at(0.0, self._begin)
-        self._faults = self._choose_faults(rng)
+        return self.broken is not None or self.now >= self.calm_at + CALM_S
 
     def _begin(self) -> None:
         if not self.is_memory:
@@ -171,185 +196,17 @@ class World:
         for daemon in self.daemons:
             daemon.start()
         for index in range(4):
-            self._new_worker(index, 0, None)
+            self.new_worker(index, 0, None)
         self.routers = [Router(self, index, 0) for index in range(4)]
-        self._every((0.05, 0.4), self._somebody_acts)
-        self._every((0.5, 3.0), self._something_fails)
-        self._every((0.1, 1.5), self._meddle if self.rng.random() < 0.4 else _nothing)
+        Faults(self).plan()
 
-    def _every(self, between_s: tuple[float, float], do: Callable[[], None]) -> None:
-        def again() -> None:
-            if not self.is_calm:
-                self.loop.at(self.rng.uniform(*between_s), again)
-                do()
-
-        self.loop.at(self.rng.uniform(*between_s), again)
-
-    def _new_worker(self, index: int, life: int, instance_id: int | None) -> None:
+    def new_worker(self, index: int, life: int, instance_id: int | None) -> None:
+        """Let a process take a place; what it draws at its birth, nobody else draws."""
         new_id = instance_id or (index + 1) + 0x100 * life
+        shared, self.rng = self.rng, self.own_rng(f"birth/{index}/{life}")
         worker = Worker(self, index, life, new_id)
+        self.rng = shared
         self.workers[index] = self._ids[new_id] = worker
-
-    def _somebody_acts(self) -> None:
-        self.rng.choice(list(self.workers.values())).act()
-
-    def _meddle(self) -> None:
-        """A foreign writer puts, changes or deletes a model without asking anybody."""
-        owner = self.rng.choice(_FOREIGN)
-        key = model_key(self.place(self.rng), owner)
-        text = f"{self.rng.choice('AB')}#{self.rng.randrange(10_000)}"
-        op = Put(key, value_of(key, text)) if self.rng.random() < 0.5 else Delete(key)
-
-        def write(store: MemoryStore) -> Coroutine[Any, Any, int]:
-            return store.commit([op])
-
-        self.count("foreign writes")
-        if self.server:
-            if self.server.process.is_running:
-                self.server.do(write)
-        elif self.daemons[0].core and self.daemons[0].is_serving:
-            store: Any = self.daemons[0].core.store
-            self.daemons[0].process.run(lambda: at_once(write(store)))
-            self.truth.note()
-
-    # ---- faults
-
-    def _choose_faults(self, rng: random.Random) -> list[Callable[[], None]]:
-        """Return what goes wrong in this world, some of it more often."""
-        kinds: list[Callable[[], None]] = [
-            self._daemon_dies,
-            self._daemon_stops,
-            self._daemon_stands_still,
-            self._worker_dies,
-            self._worker_stands_still,
-            self._worker_leaves,
-            self._router_dies,
-            self._router_stands_still,
-            self._cut_a_link,
-            self._cut_a_link,
-            self._thief,
-            self._outage,
-        ]
-        if self.odds.burst:
-            kinds.append(self._burst)
-        if not self.is_memory:
-            kinds += [
-                self._store_lags,
-                self._store_lags,
-                self._store_compacts,
-                self._store_is_cut_off,
-                self._store_is_away,
-                self._store_loses_its_tail,
-            ]
-        return rng.sample(kinds, rng.randrange(1, len(kinds)))
-
-    def _something_fails(self) -> None:
-        self.rng.choice(self._faults)()
-
-    def _for_s(self) -> float:
-        """Return a time, often short, at times longer than a TTL."""
-        rng = self.rng
-        return rng.choice((rng.uniform(0.1, 1), rng.uniform(0.5, 4), rng.uniform(4, TTL_S + 3)))
-
-    def _daemon(self) -> Daemon:
-        return self.rng.choice(self.daemons)
-
-    def _daemon_dies(self) -> None:
-        self._daemon().kill(down_s=self.rng.uniform(0.1, 5))
-
-    def _daemon_stops(self) -> None:
-        self._daemon().kill(down_s=self.rng.uniform(0.1, 2), is_polite=True)
-
-    def _daemon_stands_still(self) -> None:
-        self._daemon().pause(self._for_s())
-
-    def _outage(self) -> None:
-        """All daemons are away at once, perhaps for longer than a TTL."""
-        self.count("outages")
-        for_s = self._for_s()
-        for daemon in self.daemons:
-            if self.rng.random() < 0.5:
-                daemon.pause(for_s + self.rng.uniform(0, 0.3))
-            else:
-                daemon.kill(down_s=for_s + self.rng.uniform(0, 0.3))
-
-    def _worker(self) -> Worker:
-        return self.rng.choice(list(self.workers.values()))
-
-    def _worker_dies(self) -> None:
-        self._replace(self._worker(), Worker.kill)
-
-    def _worker_leaves(self) -> None:
-        self._replace(self._worker(), Worker.leave)
-
-    def _replace(self, worker: Worker, end: Callable[[Worker], None]) -> None:
-        """End a worker; another process takes its place, perhaps under the same id."""
-        if not worker.process.is_running or worker.is_leaving:
-            return
-        worker.since.clear()
-        end(worker)
-        same_id = worker.instance_id if self.rng.random() < 0.5 else None
-        index, life = worker.index, worker.life + 1
-        self.loop.at(self.rng.uniform(0.1, 4), lambda: self._new_worker(index, life, same_id))
-
-    def _worker_stands_still(self) -> None:
-        self._worker().pause(self._for_s())
-
-    def _thief(self) -> None:
-        thief, victim = self._worker(), self._worker()
-        if thief is not victim and thief.process.is_running:
-            thief.process.run(thief.steal, victim.instance_id)
-
-    def _router_dies(self) -> None:
-        old = self.rng.choice(self.routers)
-        if old.process.is_running:
-            old.kill()
-            self.routers.remove(old)
-            self.routers.append(Router(self, old.index, old.life + 1))
-
-    def _router_stands_still(self) -> None:
-        self.rng.choice(self.routers).pause(self._for_s())
-
-    def _cut_a_link(self) -> None:
-        who = self.rng.choice([*self.routers, *self.workers.values()])
-        ways = self.rng.choice((("there",), ("back",), ("events",), ("there", "back", "events")))
-        who.link.cut(ways, self._for_s())  # type: ignore[arg-type]
-        self.trace(who.process.name, f"is cut off: {', '.join(ways)}")
-
-    def _burst(self) -> None:
-        self.count("bursts")
-        self.deaf_until = self.now + self.rng.uniform(0.1, 1.5)
-
-    def _store_lags(self) -> None:
-        assert self.server
-        self.rng.choice(self.server.ways).stall(self._for_s())
-
-    def _store_compacts(self) -> None:
-        assert self.server
-        self.trace("store", "compacts")
-        self.server.compact()
-
-    def _store_is_cut_off(self) -> None:
-        assert self.server
-        for way in self.rng.sample(self.server.ways, self.rng.randrange(1, 4)):
-            way.cut(self._for_s())
-
-    def _store_is_away(self) -> None:
-        """The store itself stands still; its leases are the longer for it."""
-        assert self.server
-        server = self.server
-        if not server.process.is_running:
-            return
-        self.count("store away")
-        self.trace("store", "is away")
-        server.process.is_paused = True
-        self.loop.at(self._for_s(), lambda: self.loop.resume(server.process))
-
-    def _store_loses_its_tail(self) -> None:
-        assert self.server
-        if self.server.process.is_running:
-            self.trace("store", "loses its tail")
-            self.server.lose_tail(self.rng.randrange(1, 6))
 
     # ---- the end
 
@@ -359,12 +216,13 @@ class World:
         self.trace("world", "is calm from now on")
         self.deaf_until = 0.0
         for who in [*self.routers, *self.workers.values()]:
-            who.link.cut_until = {"there": 0.0, "back": 0.0, "events": 0.0}
+            who.link.mend()
         if self.server:
             for way in self.server.ways:
                 way.cut_until = way.slow_until = 0.0
 
     def _check_end(self) -> None:
+        self.truth.check_end()
         for worker in self.workers.values():
             worker.check_end()
         for router in self.routers:
@@ -382,11 +240,9 @@ class World:
         for worker in self.workers.values():
             self.counts["losses"] += worker.session.losses
         self.counts["steps"] += self.steps_done
+        for kind in ("guardless", "orderly", "restless"):
+            self.counts[f"{kind} worlds"] += getattr(self, f"is_{kind}")
         self.counts["commits"] += sum(len(line.moments) for line in self.truth.lines.values())
-
-
-def _nothing() -> None:
-    """Not in this world."""
 
 
 assert RECOVERY_S > TTL_S
