@@ -1,0 +1,1 @@
+"""Stories that show the protocol at work, played by the real core in virtual time."""
