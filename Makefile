@@ -21,7 +21,7 @@ SANS_IO = $(shell sed -n '/^\[importlinter:contract:sans-io\]/,/^forbidden_modul
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run test sim lint format bench lock clean
+.PHONY: help run demo test sim lint format bench lock clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z]\+\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -31,6 +31,9 @@ run: $(VENV)/.run ## Start discoveryd here; options in ARGS.
 	@echo "In a program: async with discovery.connect(\"zmq://127.0.0.1:4710\") as d: ... ($(BIN)/python)"
 	@echo "Stop it with Ctrl-C. Its options: make run ARGS=--help"
 	@exec $(BIN)/discoveryd $(ARGS)
+
+demo: $(VENV)/.run ## Show in half a minute what discoveryd does, with real processes.
+	@$(BIN)/discoveryctl demo $(ARGS)
 
 test: $(VENV)/.dev ## Run the tests and hold the coverage against its gates.
 	@.ci/debian-packages $(DEBIAN_TEST_PACKAGES)

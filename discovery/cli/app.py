@@ -2,153 +2,102 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import sys
-from dataclasses import dataclass
-from importlib.metadata import version as installed_version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from discovery.cli import looking
-from discovery.cli.output import Output, Shape
-from discovery.errors import (
-    AlreadyExistsError,
-    DeadlineExceededError,
-    DiscoveryError,
-    InvalidArgumentError,
-    ModelConflictError,
-    NotFoundError,
-    PermissionDeniedError,
-    UnavailableError,
-)
+from discovery.cli.context import first_options, shared_options
+from discovery.cli.exits import MEANINGS, Exit, complain
+from discovery.cli.lazy import Entry, LazyGroup
+from discovery.cli.notes import PROGRAM, note, printable_lines
+from discovery.cli.output import vanish
+from discovery.errors import DiscoveryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Mapping, Sequence
 
-_DEFAULT_URL = "zmq://127.0.0.1:4710"
-_KINDS = ("endpoints", "models", "channels", "leases", "watchers")
+_HERE: Final = "discovery.cli"
 
-_EXIT_CODES: tuple[tuple[tuple[type[DiscoveryError], ...], int], ...] = (
-    ((InvalidArgumentError,), 2),
-    ((UnavailableError, DeadlineExceededError), 3),
-    ((ModelConflictError, PermissionDeniedError, AlreadyExistsError), 4),
-    ((NotFoundError,), 5),
-    ((DiscoveryError,), 1),
+COMMANDS: Final[Mapping[str, Entry]] = {
+    "get": Entry(f"{_HERE}.looking:get", "List what is registered, or who watches."),
+    "describe": Entry(f"{_HERE}.describing:describe", "Tell all that is known of one id."),
+    "watch": Entry(f"{_HERE}.looking:watch", "Follow what comes, changes and goes."),
+    "wait": Entry(f"{_HERE}.waiting:wait", "Wait until something is there, or gone."),
+    "register": Entry(f"{_HERE}.registering:register", "Register something while this runs."),
+    "run": Entry(f"{_HERE}.running:run", "Register a program while it lives."),
+    "rm": Entry(f"{_HERE}.changing:rm", "Remove records, whoever registered them."),
+    "drain": Entry(f"{_HERE}.changing:drain", "Take a process out of service."),
+    "status": Entry(f"{_HERE}.standing:status", "Show how the daemon is."),
+    "doctor": Entry(f"{_HERE}.doctor:doctor", "Find out why something does not work."),
+    "demo": Entry(f"{_HERE}.demo:demo", "Show in half a minute what discoveryd does."),
+    "completion": Entry(f"{_HERE}.completion:completion", "Print a shell's completion script."),
+    "version": Entry(f"{_HERE}.standing:version", "Show the versions of program and daemon."),
+}
+"""Every command: where it is, and its line in the list."""
+
+_EPILOG: Final = "Exit codes: " + ", ".join(
+    f"{code:d} {meaning}" for code, meaning in MEANINGS.items()
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Context:
-    url: str
-    timeout_s: float
-    output: Output
+def _show_version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:
+    if is_asked and not ctx.resilient_parsing:
+        from importlib.metadata import version  # noqa: PLC0415 - takes longer than all of help
+
+        click.echo(f"{PROGRAM} {version('discoveryd')}")
+        ctx.exit()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--url",
-    default=_DEFAULT_URL,
-    envvar="DISCOVERY_URL",
-    show_default=True,
-    show_envvar=True,
-    help="Where a daemon takes requests; several, separated by commas, are tried in order.",
+cli = LazyGroup(
+    PROGRAM,
+    entries=COMMANDS,
+    shared=shared_options,
+    help="See and change what is registered with discoveryd.",
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    params=[
+        *first_options(),
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_show_version,
+            help="Show the version of this program and exit.",
+        ),
+    ],
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice([str(shape) for shape in Shape]),
-    help="Form of the output: a table on a terminal, jsonl elsewhere, unless said.",
-)
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=click.FloatRange(min=0.1),
-    default=5.0,
-    show_default=True,
-    help="Seconds to wait for a daemon to answer.",
-)
-@click.pass_context
-def cli(context: click.Context, url: str, output: str | None, timeout_s: float) -> None:
-    """See and change what is registered with discoveryd.
-
-    Exit codes: 0 done, 1 error, 2 usage, 3 cannot connect or timed out, 4 refused, 5 not found.
-    """
-    shape = Shape(output) if output else Shape.for_stream(sys.stdout)
-    context.obj = _Context(url, timeout_s, Output(shape, sys.stdout))
-
-
-@cli.command()
-@click.argument("kind", type=click.Choice(_KINDS))
-@click.argument("scope", default="", metavar="[NS[/COMP[/EP]]]")
-@click.option("-w", "--watch", "is_watching", is_flag=True, help="Then follow the changes.")
-@click.pass_obj
-def get(context: _Context, kind: str, scope: str, *, is_watching: bool) -> None:
-    """List what is registered, or who watches."""
-    if kind in looking.QUERIES:
-        _run(looking.get(_discovery(context), context.output, kind, scope, follow=is_watching))
-    elif scope or is_watching:
-        raise click.UsageError(f"get {kind} takes neither a scope nor --watch")
-    else:
-        _run(looking.ask(_discovery(context), context.output, kind))
-
-
-@cli.command()
-@click.argument("scope", metavar="KIND[/NS[/COMP[/EP]]]")
-@click.pass_obj
-def watch(context: _Context, scope: str) -> None:
-    """Follow what comes, changes and goes in a scope such as models/prod."""
-    kind, _, rest = scope.partition("/")
-    if kind not in looking.QUERIES:
-        expected = "a scope that starts with endpoints, models or channels"
-        raise click.UsageError(f"{scope!r}: expected {expected}")
-    _run(looking.watch(_discovery(context), context.output, kind, rest))
-
-
-@cli.command()
-@click.pass_obj
-def status(context: _Context) -> None:
-    """Show how the daemon is: store, revision, counts, and records that cannot be read."""
-    _run(looking.status(_discovery(context), context.output))
-
-
-@cli.command()
-@click.option("--client", "is_client_only", is_flag=True, help="Do not ask a daemon.")
-@click.pass_obj
-def version(context: _Context, *, is_client_only: bool) -> None:
-    """Show the versions of this program and of the daemon."""
-    own = installed_version("discoveryd")
-    if is_client_only:
-        context.output.one({"client": own})
-    else:
-        _run(looking.version(_discovery(context), context.output, own))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; errors are one line on stderr."""
+    """Run one command and return its exit code; errors are told on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # whatever a terminal cannot show
     try:
-        cli.main(args=argv, prog_name="discoveryctl", standalone_mode=False)
+        result = cli.main(args=argv, prog_name=PROGRAM, standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        _complain_of_usage(error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        return 130
+        return Exit.INTERRUPTED
     except DiscoveryError as error:
-        click.echo(f"discoveryctl: {error}", err=True)
-        return next(code for kinds, code in _EXIT_CODES if isinstance(error, kinds))
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # who read has had enough
-    return 0
+        return complain(error)
+    except OSError as error:
+        vanish(sys.stdout)
+        note(f"stopped: {error.strerror or error}")
+        return Exit.ERROR
+    return result if isinstance(result, int) else Exit.OK
 
 
-def _discovery(context: _Context) -> Callable[[], looking.Opened]:
-    from discovery.client import connect  # noqa: PLC0415 - help must not wait for it
-
-    return lambda: connect(
-        context.url, connect_timeout_s=context.timeout_s, request_timeout_s=context.timeout_s
-    )
-
-
-def _run(coro: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(coro)
+def _complain_of_usage(error: click.ClickException) -> None:
+    """Say what is wrong with the words typed, and where it is written what they may be."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        sys.stderr.write(printable_lines(error.format_message()) + "\n")
+        return
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    name = context.command_path if context else PROGRAM
+    note(error.format_message(), name=name)
+    if context:
+        note(f"{name} --help", name="hint")

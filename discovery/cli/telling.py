@@ -1,0 +1,28 @@
+"""Says on stderr whether what is shown is still known to be right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from discovery.cli.notes import note
+from discovery.follower import StreamState
+
+if TYPE_CHECKING:
+    from discovery.client import Discovery
+    from discovery.query import Query
+
+_AWAY: Final = "no daemon answers; what is shown is the last that was known"
+_BACK: Final = "a daemon answers again"
+
+
+async def tell_of_state(d: Discovery, query: Query, *, away: str = _AWAY) -> None:
+    """Tell, for ever, when a view cannot be proven any more, and when it can again."""
+    async with d.watch(query) as stream:
+        await stream.synced()
+        was_stale = False
+        while True:
+            is_stale = stream.state is StreamState.STALE
+            if is_stale != was_stale:
+                note(away if is_stale else _BACK)
+            was_stale = is_stale
+            await stream.changed()
