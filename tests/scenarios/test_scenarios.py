@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -69,3 +70,10 @@ def test_stories_go_the_same_way_whatever_the_hash_seed() -> None:
             cwd=HERE.parents[1],
             env={**os.environ, "PYTHONHASHSEED": seed},
         )
+
+
+def test_the_documentation_lists_every_story() -> None:
+    table = (HERE.parents[1] / "docs" / "protocol.md").read_text().partition("## Stories")[2]
+    rows = [line for line in table.splitlines() if line[:1] == "|"]
+    named = [name for row in rows for name in re.findall("`([a-z_]+)`", row)]
+    assert sorted(named) == sorted(path.stem for path in HERE.glob("*.txt"))

@@ -101,3 +101,10 @@ def test_leaving_out_a_disturbance_changes_no_other() -> None:
 
 def test_a_campaign_says_what_never_happened() -> None:
     assert "daemon crashes" in play([], steps=1).missing
+
+
+def test_the_documentation_says_of_each_bug_which_rule_it_takes_out() -> None:
+    table = (ROOT / "docs" / "protocol.md").read_text().partition("## What each rule is for")[2]
+    rows = [line for line in table.partition("## Stories")[0].splitlines() if line[:1] == "|"]
+    named = [name for row in rows for name in re.findall(r'"([^"]+)"', row.split("|")[3])]
+    assert sorted(named) == sorted(BUGS)
