@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from discovery.errors import InternalError
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -30,7 +28,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Specs that were registered, were lost with the lease, and were refused when put back."""
+    """Specs that were registered: refused when put back after a loss of the lease, or drained."""
 
     specs: Sequence[Spec]
     error: DiscoveryError
@@ -40,9 +38,10 @@ class Failure:
 class Job:
     """A registration (of `specs`) or removal (of `ids`) that is wanted until it is answered.
 
-    It has its turn with the records it `touches`. `call` is the attempt under way. After an attempt
-    whose fate is unknown the job `is_unsure`: it may have been done. What a reassertion registers
-    is what is owned when it is sent. `is_retention`: all that is not wanted is to be removed.
+    It has its turn with the records it `touches`. `call` is the attempt under way. A job that was
+    sent `may_be_there`: a refusal does not say that no copy of the request is still on its way.
+    What a reassertion registers is what is owned when it is sent, what `is_undoing` removes is what
+    is not. `is_retention`: all that is not wanted is to be removed.
     """
 
     touches: Sequence[InstanceId]
@@ -50,10 +49,10 @@ class Job:
     ids: Sequence[InstanceId] = ()
     is_reassertion: bool = False
     is_retention: bool = False
+    is_undoing: bool = False
     is_for_caller: bool = False
     call: int | None = None
-    was_sent: bool = False
-    is_unsure: bool = False
+    may_be_there: bool = False
     retry_at: float = float("-inf")
     failures: int = 0
     last_error: DiscoveryError | None = None
@@ -111,7 +110,7 @@ class Registrations:
             return
         if not job.specs:
             job.is_for_caller = False
-        elif job.was_sent:
+        elif job.may_be_there:
             self._undo(number, job)
         else:
             self._end(number)
@@ -151,7 +150,7 @@ class Registrations:
     def sent(self, number: int, call: int) -> None:
         """Note that an attempt of a job is under way."""
         job = self._idle.pop(number)
-        job.call, job.was_sent = call, True
+        job.call, job.may_be_there = call, True
 
     def is_attempted(self, number: int, call: int) -> bool:
         """Say whether `call` is the attempt under way of job `number`, not one given up since."""
@@ -161,7 +160,8 @@ class Registrations:
     def done(self, number: int, revision: int) -> None:
         """Note that a job was carried out."""
         job = self._end(number)
-        self._disown(job.ids)
+        if not job.is_undoing:
+            self._disown(job.ids)
         registered = {spec.id(self._instance_id): spec for spec in job.specs}
         for identity, spec in registered.items():
             was_new = identity not in self._owned
@@ -174,7 +174,7 @@ class Registrations:
     def postpone(self, number: int, error: DiscoveryError, retry_at: float) -> None:
         """Note that an attempt got nowhere, or nobody knows how far."""
         job = self._jobs[number]
-        job.call, job.is_unsure, job.last_error = None, True, error
+        job.call, job.last_error = None, error
         job.retry_at = retry_at
         self._idle[number] = job
 
@@ -185,7 +185,7 @@ class Registrations:
             self._note_failure(job.specs, error)
         if job.is_for_caller:
             self._outcomes.append(Outcome(number, error=error))
-        if job.specs and (job.is_unsure or isinstance(error, InternalError)):
+        if job.specs and job.may_be_there:
             self._undo(number, job)
         else:
             self._end(number)
@@ -194,7 +194,7 @@ class Registrations:
         """Note that nothing can be registered, since there is no lease and will be none."""
         for number, job in list(self._jobs.items()):
             if job.specs:
-                job.is_unsure = False  # nothing was done without a lease
+                job.may_be_there = False  # nothing was done without a lease
                 self.refuse(number, error)
 
     def take_outcomes(self) -> list[Outcome]:
@@ -221,10 +221,17 @@ class Registrations:
             self._add(Job(touches=self._ids(specs), specs=specs, is_reassertion=True))
         self._add(Job(touches=(), is_reassertion=True, is_retention=True))
 
-    def wanted(self) -> list[InstanceId]:
-        """Return what is registered, or is to be."""
-        asked = (identity for job in self._jobs.values() if job.specs for identity in job.touches)
-        return list(dict.fromkeys((*self._owned, *asked)))
+    def spared(self) -> list[InstanceId]:
+        """Return what a retention is to leave: what is registered, or is to be.
+
+        Of what is to be, another value may be there, and stays: if the job is refused, or its
+        caller goes, that is undone as if an attempt had put it there.
+        """
+        asked = [job for job in self._jobs.values() if job.specs]
+        for job in asked:
+            job.may_be_there = True
+        touched = (identity for job in asked for identity in job.touches)
+        return list(dict.fromkeys((*self._owned, *touched)))
 
     def give_up(self, error: DiscoveryError) -> None:
         """Note that what was registered has been taken away for good, and why."""
@@ -238,7 +245,7 @@ class Registrations:
         for specs in self._units():
             self._add(Job(touches=self._ids(specs), specs=specs, is_reassertion=True))
         for number, job in waiting:
-            job.call, job.was_sent, job.is_unsure = None, False, False
+            job.call, job.may_be_there = None, False
             job.retry_at = float("-inf")
             self._queue(number, job)
 
@@ -258,7 +265,12 @@ class Registrations:
         return list(units.values())
 
     def _refresh(self, number: int, job: Job) -> None:
-        """Let a reassertion stand for what is owned now; it ends if that is nothing."""
+        """Let a reassertion stand for what is owned now; it ends if that is nothing.
+
+        And let what undoes a job remove what is not owned now: jobs before it may have ended since.
+        """
+        if job.is_undoing:
+            job.ids = [i for i in job.touches if i not in self._owned]
         if not job.is_reassertion or job.is_retention:
             return
         job.specs = [self._owned[i].spec for i in job.touches if i in self._owned]
@@ -298,8 +310,7 @@ class Registrations:
         it is done. Registering what is registered anyway would not do that.
         """
         before = [self._owned[i].spec for i in job.touches if i in self._owned]
-        gone = [i for i in job.touches if i not in self._owned]
-        self._jobs[number] = self._idle[number] = Job(touches=job.touches, ids=gone)
+        self._jobs[number] = self._idle[number] = Job(touches=job.touches, is_undoing=True)
         if before:
             self._numbers += 1
             again = Job(touches=self._ids(before), specs=before, is_reassertion=True)

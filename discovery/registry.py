@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -120,11 +120,12 @@ class Registry:
         a request that has been overtaken.
         """
         unit = Unit.of(specs, caller.instance_id, self._generation, self._limits)
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self.turns.of(caller.instance_id))
-            if unit.endpoint:
-                await stack.enter_async_context(self.turns.of(unit.endpoint))
-            return await self.persist(partial(self._try_register, caller, unit))
+        attempt = partial(self._try_register, caller, unit)
+        async with self.turns.of(caller.instance_id):
+            if unit.endpoint is None:
+                return await self.persist(attempt)
+            async with self.turns.of(unit.endpoint):
+                return await self.persist(attempt)
 
     async def unregister(self, caller: Caller, ids: Sequence[InstanceId]) -> int:
         """Remove the records of `ids`, at the revision returned. One that is absent is no error.
@@ -161,12 +162,12 @@ class Registry:
     # ---- the deciding step
 
     async def _try_grant(self, instance_id: int, ttl_s: float, token: str) -> Granted:
+        found = self.sessions.find(instance_id)
+        if found and found[1].is_owned_with(token):
+            return self._granted(await self._store.keep_alive(instance_id), found[1])
         self.sessions.refuse_ended(instance_id, token)
-        if found := self.sessions.find(instance_id):
-            _, record = found
-            if not record.is_owned_with(token):
-                raise AlreadyExistsError(f"instance id {instance_id:x}: held by another process")
-            return self._granted(await self._store.keep_alive(instance_id), record)
+        if found:
+            raise AlreadyExistsError(f"instance id {instance_id:x}: held by another process")
         try:
             ttl_s = await self._store.grant(instance_id, ttl_s)
         except AlreadyExistsError as error:  # left by a grant that failed, or one under way

@@ -297,7 +297,7 @@ class Session:
         self._registrations.sent(job_number, self._numbers)
         fields = {**self._proof(), "sequence": self._lease.next_sequence()}
         if job.is_retention:
-            op, fields["ids"] = "retain", self._registrations.wanted()
+            op, fields["ids"] = "retain", self._registrations.spared()
         elif job.specs:
             op, fields["specs"] = "register", job.specs
         else:

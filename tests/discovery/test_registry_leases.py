@@ -150,6 +150,20 @@ async def test_a_late_copy_of_a_grant_does_not_bring_the_lease_back(
     assert len(daemon.list("endpoints")) == 1
 
 
+async def test_a_token_that_ended_and_lives_again_is_not_refused() -> None:
+    """Found by seed 1795245243: a late copy was told that the lease is lost, which was not so."""
+    store = memory_store()
+    here = Daemon(store)
+    async with serving(here):
+        worker = await Worker(here.registry, 1).grant()
+        await here.registry.revoke(1, worker.token, Cause.UNREGISTERED)
+        there = Daemon(store)  # knows nothing of tokens that ended before
+        async with there.replica:
+            await worker.at(there).grant()
+            await worker.at(here).grant()
+            await here.registry.keep_alive(1, worker.token)
+
+
 async def test_whoever_is_told_that_the_lease_ended_can_take_the_id_at_once(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:

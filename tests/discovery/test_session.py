@@ -63,6 +63,14 @@ def registered(*names: str, now: float = 0.0) -> Session:
     return session
 
 
+def fence(session: Session, now: float) -> Call:
+    """Answer the removal after a refusal: no copy of what was refused is done later."""
+    call = only(session.poll(now))
+    assert call.op == "unregister"
+    session.answer(call.number, done(9), now)
+    return call
+
+
 def names(call: Call) -> list[str]:
     if call.op == "register":
         return [spec.endpoint for spec in call.fields["specs"]]  # type: ignore[attr-defined]
@@ -325,6 +333,7 @@ def test_a_refused_return_is_a_failure_and_is_not_tried_again():
     session.fail(first.number, conflict, now)
     session.answer(second.number, done(9), now)
     assert [f.error for f in session.failures] == [conflict]
+    fence(session, now)
     assert session.take_outcomes() == []  # nobody waits for it
     now = session.next_wakeup()
     session.fail(only(session.poll(now)).number, LOST, now)
@@ -340,6 +349,7 @@ def test_a_failure_ends_when_its_specs_are_registered_after_all():
     session.fail(only(session.poll(now)).number, LOST, now)
     session.answer(only(session.poll(now)).number, GRANTED, now)
     session.fail(only(session.poll(now)).number, AlreadyExistsError("x"), now)
+    fence(session, now)
     session.register([endpoint("a")])
     session.answer(only(session.poll(now)).number, done(9), now)
     assert [[s.endpoint for s in f.specs] for f in session.failures] == [["b"]]
@@ -382,6 +392,8 @@ def test_a_refusal_ends_the_job_with_its_error():
     error = InvalidArgumentError("no")
     session.fail(only(session.poll(0.0)).number, error, 0.0)
     assert [(o.job, o.error) for o in session.take_outcomes()] == [(job, error)]
+    assert names(fence(session, 0.0)) == ["generate"]
+    assert session.take_outcomes() == []
     assert session.poll(0.0) == []
 
 
@@ -477,6 +489,32 @@ def test_what_is_still_to_be_registered_is_retained_too():
     calls = session.poll(now)
     assert [names(call) for call in calls if call.op == "retain"] == [["a", "b"]]
     session.answer(register.number, done(9, "e2"), now)
+
+
+def test_what_was_retained_for_a_registration_that_is_refused_goes():
+    """Found by seed 1795246964: what the store had back under that id stayed for ever."""
+    session = registered("a")
+    session.register([endpoint("b")])
+    register = only(session.poll(0.0))
+    now = in_epoch(session, "e2", 0.0)
+    for call in session.poll(now):
+        session.answer(call.number, done(9, "e2"), now)
+    session.fail(register.number, AlreadyExistsError("x"), now)
+    assert names(fence(session, now)) == ["b"]
+
+
+def test_what_was_retained_for_a_registration_that_nobody_wants_goes():
+    """But not what an earlier one has put there meanwhile."""
+    session = registered("a")
+    session.register([endpoint("b")])
+    waiting = session.register([endpoint("b", "10.0.0.8:1/x"), endpoint("c")])
+    first = only(session.poll(0.0))
+    now = in_epoch(session, "e2", 0.0)
+    for call in session.poll(now):
+        session.answer(call.number, done(9, "e2"), now)
+    session.abandon(waiting)
+    session.answer(first.number, done(10, "e2"), now)
+    assert names(fence(session, now)) == ["c"]
 
 
 def test_what_was_removed_meanwhile_is_not_registered_again():

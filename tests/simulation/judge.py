@@ -42,6 +42,7 @@ TOLERANCE_S = 1e-6
 # A beat is due each second and may tell of a proof 0.5 s old; offsets are measured 0.02 s wrong.
 FRESH_AT_END_S = 2.5
 _STALE_AFTER_S = 3.0
+FORGOTTEN_S = 25.0  # after it was live: longer than a router recovers and holds
 _MEASURED_AGAIN_S = 4.0
 """The offset of a daemon's clock is measured at least that often; until then it drifts."""
 
@@ -64,6 +65,7 @@ class Judge:
         self._held: frozenset[str] = frozenset()
         self._snapshots = self._gaps = 0
         self._connected_at = 0.0
+        self._live_at = float("-inf")
         self._disorder: tuple[int, ...] = ()
 
     def blame(self, kind: str, text: str) -> None:
@@ -75,6 +77,8 @@ class Judge:
         return bool(self.tainted_at[0])
 
     def spoil(self, epoch: str, revision: int) -> None:
+        if epoch == self.tainted_at[0]:
+            revision = max(revision, self.tainted_at[1])  # EVENTs come in any order
         self.tainted_at, self.was_tainted = (epoch, revision), True
 
     def mend(self, epoch: str, revision: int) -> None:
@@ -101,6 +105,8 @@ class Judge:
             self._check_view()
             self._check_staleness()
         self._check_held()
+        if follower.state(self.router.now()) is StreamState.LIVE:
+            self._live_at = self.world.now
 
     def _tell(self, shown: Iterable[Shown]) -> None:
         if self.world.is_traced:
@@ -206,7 +212,8 @@ class Judge:
 
     def _check_removal(self, key: str, before: Instance) -> None:
         worker = self.world.owner_of(key)
-        is_wrong = worker is not None and not self.was_tainted and worker.was_wronged(key)
+        since = self._live_at - FORGOTTEN_S
+        is_wrong = worker is not None and not self.was_tainted and worker.was_wronged(key, since)
         if is_wrong and not self._had_rival(before):
             self.blame("false removal", f"{key} is alive")
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 NEVER = float("-inf")
-FORGOTTEN_S = 25.0  # longer than a router can be cut off, recover and hold
 SETTLES_S = TTL_S + 2.0  # after trouble, a worker has had the time to be heard again
 
 
@@ -65,15 +64,15 @@ class Worker:
         is_there = self.process.is_running and not self.is_leaving
         return is_there and self.world.now - trouble_at > SETTLES_S
 
-    def was_wronged(self, key: str) -> bool:
-        """Say whether nothing but a mistake can have made `key` go."""
-        since = self.since.get(key)
+    def was_wronged(self, key: str, since: float) -> bool:
+        """Say whether nothing but a mistake can have made `key` go for who saw it after `since`."""
+        came_at = self.since.get(key)
         return (
-            since is not None
-            and since < self.world.now - 3
+            came_at is not None
+            and came_at < self.world.now - 3
             and self.is_loyal
             and key in self.owned
-            and self.world.truth.gone_on_purpose.get(key, NEVER) < self.world.now - FORGOTTEN_S
+            and self.world.truth.gone_on_purpose.get(key, NEVER) < since
         )
 
     @property
