@@ -5,25 +5,16 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.documents import ROOT, as_pattern
 from tests.support.processes import daemon, program
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 PORT = 4710  # the walk's own; whoever has it is told so by the daemon's error
-
-
-def as_pattern(line: str) -> str:
-    """A printed line as a pattern, with any instance id and any time."""
-    pattern = re.escape(line.strip())
-    pattern = re.sub(r"generate/[0-9a-f]{6,}", "generate/[0-9a-f]+", pattern)
-    pattern = re.sub(r"(\\ ){2,}", r"\\s+", pattern)  # columns are as wide as the id is long
-    return re.sub(r"20\d\d\\-[\d\\:T-]+Z", r"20[0-9:T-]+Z", pattern)
 
 
 def printed(start: str) -> str:
@@ -72,18 +63,6 @@ async def run(words: list[str]) -> str:
     )
     out, _ = await process.communicate()
     return out.decode()
-
-
-def test_the_program_in_the_readme_runs(tmp_path):
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    file = tmp_path / "program.py"
-    file.write_text(code)
-    done = subprocess.run(
-        [sys.executable, file], capture_output=True, text=True, timeout=30, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0] == "['qwen3-0.6b']"
-    assert "Added(" in done.stdout
 
 
 @pytest.mark.parametrize("name", re.findall(r"`((?:examples|config|docs)/[a-z_/.-]+)`", README))

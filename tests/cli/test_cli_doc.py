@@ -4,80 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 from discovery.cli.app import COMMANDS
 from discovery.cli.exits import MEANINGS
 from tests.cli.ctl import ctl
-from tests.cli.terminal import Terminal
+from tests.docs.sessions import HELD, session
+from tests.support.documents import REQUESTS, ROOT, own_ports, sessions
 from tests.support.processes import daemon
 
-ROOT = Path(__file__).parents[2]
-DOC = (ROOT / "docs" / "cli.md").read_text()
-PORT = 4710  # the default, as in the examples
-URL = f"zmq://127.0.0.1:{PORT}"
-HELD = re.compile(r"register endpoint|register channel|watch ")
+PAGE = ROOT / "docs" / "cli.md"
+DOC = PAGE.read_text()
 
 
-def examples() -> list[tuple[str, list[str]]]:
-    """The commands of the examples, in order, each with the lines that it prints."""
-    found: list[tuple[str, list[str]]] = []
-    for block in re.findall(r"```console\n(.*?)```", DOC, re.DOTALL):
-        for line in block.splitlines():
-            if line.startswith("$ "):
-                found.append((line[2:], []))
-            else:
-                found[-1][1].append(line)
-    return found
-
-
-def as_pattern(line: str) -> str:
-    """A printed line as a pattern: "…" and times are anything, columns as wide as they are."""
-    pattern = re.escape(line.strip()).replace("…", ".*")
-    pattern = re.sub(r"(\\ ){2,}", r"\\s+", pattern)
-    return re.sub(r"20\d\d\\-[\d\\:T-]+Z", r"20[0-9:T-]+Z", pattern)
-
-
-def check(command: str, seen: str, expected: list[str]) -> None:
-    lines = seen.splitlines()
-    assert len(lines) == len(expected), f"{command}\n{seen}"
-    for line, wanted in zip(lines, expected, strict=True):
-        assert re.fullmatch(as_pattern(wanted), line.strip()), f"{command}\n{line}\n{wanted}"
-
-
-async def typed(command: str) -> Terminal:
-    """Run a command of this environment in the project's folder, at a terminal."""
-    name, *words = command.split()
-    own = str(Path(sys.executable).with_name(name))
-    return await Terminal.run(own, *words, cwd=ROOT, env={"NO_COLOR": "1"})
-
-
-async def test_every_example_prints_what_is_printed_here(monkeypatch):
-    monkeypatch.delenv("DISCOVERY_URL", raising=False)
-    story = examples()
+async def test_every_example_prints_what_is_printed_here():
     # What stays comes first; the endpoint before who watches it.
-    story.sort(key=lambda it: ("register endpoint" not in it[0], not HELD.search(it[0])))
-    held: list[tuple[Terminal, str, list[str]]] = []
-    code = None
-    async with daemon(PORT), AsyncExitStack() as stack:
-        for command, expected in story:
-            if command == "echo $?":
-                assert expected == [str(code)]
-                continue
-            terminal = await typed(command)
-            stack.push_async_callback(terminal.end)
-            if HELD.search(command):
-                is_watch = "watch" in command
-                await terminal.seen(2 if is_watch else len(expected))
-                held.append((terminal, command, expected))
-            else:
-                check(command, await terminal.seen(), expected)
-                code = await terminal.ended()
-        for terminal, command, expected in held:
-            seen = await terminal.seen(len(expected))
-            check(command, "\n".join(seen.splitlines()[: len(expected)]), expected)
+    story = sessions(PAGE)
+    story.sort(key=lambda it: ("register endpoint" not in it[0], not HELD.match(it[0])))
+    ports = own_ports()
+    async with daemon(ports[REQUESTS]), session(ports) as typing:
+        for command, printed in story:
+            await typing.type(command, printed)
 
 
 async def test_every_line_has_the_fields_that_are_promised():
@@ -88,14 +35,15 @@ async def test_every_line_has_the_fields_that_are_promised():
     assert len(fields) == 11
     fields["wait models/prod"] |= fields["get models"]
     fields["describe endpoints/prod/vllm/generate/1a2b"] |= fields["get endpoints"]
-    async with daemon(PORT), AsyncExitStack() as stack:
-        for command, expected in examples():
-            if HELD.search(command):
-                terminal = await typed(command)
-                stack.push_async_callback(terminal.end)
-                await terminal.seen(2 if "watch" in command else len(expected))
+    ports = own_ports()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(daemon(ports[REQUESTS]))
+        typing = await stack.enter_async_context(session(ports))
+        for command, printed in sessions(PAGE):
+            if HELD.match(command):
+                await typing.type(command, printed[:2] if " watch " in command else printed)
         for command, names in fields.items():
-            code, out, err = await ctl(URL, *command.split())
+            code, out, err = await ctl(f"zmq://127.0.0.1:{ports[REQUESTS]}", *command.split())
             assert (code, err) == (0, ""), command
             lines = [json.loads(line) for line in out.splitlines()]
             assert lines, command
