@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from discovery.errors import InvalidArgumentError
-from discovery.names import shown
+from discovery.ids import EndpointId, EventChannelId, ModelId
+from discovery.instance import EndpointInstance, EventChannelInstance, ModelInstance
+from discovery.names import check_instance_id, shown
 from discovery.query import EndpointQuery, EventChannelQuery, ModelQuery
 from discovery.stores import STORE_SCHEMES, check_store_url
 from transports.address import parse_url
@@ -20,16 +22,19 @@ from transports.opening import open_rpc_client
 if TYPE_CHECKING:
     import random
 
+    from discovery.ids import InstanceId
+    from discovery.instance import Instance
     from discovery.query import Query
     from transports.codec import Codec
 
+_INSTANCES = (EndpointInstance, ModelInstance, EventChannelInstance)
 _MINTED_ID_BITS = 53  # so that every JSON reader keeps them exact
 
 
 def check_seconds(name: str, value: object, low: float, high: float) -> None:
     """Refuse what is not a number above 0, from `low` to `high`."""
-    is_number = isinstance(value, float | int) and not isinstance(value, bool)
-    if not is_number or not low <= float(str(value)) <= high or not value:
+    fits = isinstance(value, float | int) and low <= value <= high and value > 0
+    if isinstance(value, bool) or not fits:
         expected = f"{low:g} to {high:g} seconds" if low else f"seconds above 0, {high:g} at most"
         raise InvalidArgumentError(f"{name} {shown(value)}: expected {expected}")
 
@@ -60,6 +65,15 @@ def checked_query(query: Query) -> Query:
             f"query: expected EndpointQuery, ModelQuery or EventChannelQuery, got {shown(query)}"
         )
     return query
+
+
+def checked_id(what: Instance | InstanceId) -> InstanceId:
+    """Return the id of an instance, or an id as it is; refuse what is neither."""
+    identity = what.id if isinstance(what, _INSTANCES) else what
+    if not isinstance(identity, EndpointId | ModelId | EventChannelId):
+        raise InvalidArgumentError(f"expected an instance or its id, got {shown(what)}")
+    check_instance_id("instance_id", identity.instance_id)
+    return identity
 
 
 def codec_of(name: str | None) -> Codec:

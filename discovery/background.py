@@ -58,12 +58,18 @@ class Background:
 
     def __init__(self, after: Future[None] | None = None) -> None:
         self.ended: Future[None] = Future()
+        self._pid = os.getpid()
         self._after = after
         self._started: Future[asyncio.AbstractEventLoop] = Future()
         self._stop: asyncio.Event | None = None
         self._group = asyncio.TaskGroup()
         self._hosted: set[Hosted[Any]] = set()
         self._thread = threading.Thread(target=self._main, name="discovery-io", daemon=True)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """This process was forked from the one that has the thread; here nothing ever answers."""
+        return os.getpid() != self._pid
 
     def start(self) -> None:
         """Start the thread."""
@@ -75,11 +81,15 @@ class Background:
 
     async def stop(self) -> None:
         """End what is hosted, then the loop, and wait until the thread has nothing left to do."""
-        self._started.add_done_callback(lambda _: self.call(self._set_stop))
-        await settled(self.ended)
+        if not self.is_elsewhere:
+            self._started.add_done_callback(lambda _: self.call(self._set_stop))
+            await settled(self.ended)
 
     async def run(self, coro: Coroutine[Any, Any, T]) -> T:
         """Run `coro` on the thread's loop and return its result. Cancelling here cancels there."""
+        if self.is_elsewhere:
+            coro.close()
+            raise forked()
         try:
             future = asyncio.run_coroutine_threadsafe(coro, self._started.result())
         except RuntimeError as error:  # the loop is closed
@@ -88,7 +98,9 @@ class Background:
         return await asyncio.wrap_future(future)
 
     def call(self, function: Callable[..., object], *args: object) -> None:
-        """Call `function` on the thread's loop, soon; never, when that has ended."""
+        """Call `function` on the thread's loop, soon; never, when that has ended or is not here."""
+        if self.is_elsewhere:
+            return
         with suppress(RuntimeError):
             self._started.result().call_soon_threadsafe(function, *args)
 
@@ -157,8 +169,9 @@ class Hosted(Generic[T]):
 
     async def aclose(self) -> None:
         """Leave the context and wait until that is done. Safe to call twice."""
-        self.stop()
-        await settled(self._left)
+        if not self._background.is_elsewhere:
+            self.stop()
+            await settled(self._left)
 
     def _begin(self) -> None:
         if not self._is_stopping:
@@ -193,6 +206,11 @@ class Hosted(Generic[T]):
                 logger.exception("a connection was ended by an error of ours")
             else:
                 self._entered.set_exception(error)
+
+
+def forked() -> UnavailableError:
+    """Return the error for whoever uses, in a forked child, what its parent has opened."""
+    return UnavailableError("connected by the process that this one was forked from: connect again")
 
 
 async def settled(future: Future[Any]) -> None:
@@ -235,9 +253,11 @@ class _Shared:
             self._users += 1
             return self._background
 
-    def release(self) -> Background | None:
+    def release(self, used: Background) -> Background | None:
         """Return the thread if the caller was its last user and is to stop it."""
         with self._lock:
+            if used is not self._background:
+                return None  # acquired before this process was forked
             self._users -= 1
             if self._users:
                 return None
@@ -257,6 +277,6 @@ async def background_io() -> AsyncGenerator[Background]:
         await background.started()
         yield background
     finally:
-        last = _shared.release()
+        last = _shared.release(background)
         if last:
             await last.stop()

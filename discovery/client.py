@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Self, overload
 
 from discovery.arguments import (
     check_seconds,
+    checked_id,
     checked_query,
     client_name,
     codec_of,
     is_embedded,
     minted_id,
 )
-from discovery.background import Hosted, background_io
+from discovery.background import Hosted, background_io, forked
 from discovery.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
@@ -26,8 +27,7 @@ from discovery.errors import (
 )
 from discovery.events import Cause, check_last_words
 from discovery.fields import Fields
-from discovery.ids import EndpointId, EventChannelId, ModelId
-from discovery.instance import EndpointInstance, EventChannelInstance, ModelInstance
+from discovery.ids import EventChannelId
 from discovery.keeper import Ticket
 from discovery.listing import Listing
 from discovery.names import check_instance_id, shown
@@ -41,13 +41,17 @@ if TYPE_CHECKING:
     from discovery.background import Background
     from discovery.connection import ConnectionState
     from discovery.ids import InstanceId
-    from discovery.instance import Instance
+    from discovery.instance import (
+        EndpointInstance,
+        EventChannelInstance,
+        Instance,
+        ModelInstance,
+    )
     from discovery.query import EndpointQuery, EventChannelQuery, ModelQuery, Query
     from discovery.session import Failure
 
 _MIN_TTL_S, _MAX_TTL_S = 1.0, 3600.0
 _MAX_TIMEOUT_S = 86_400.0
-_INSTANCES = (EndpointInstance, ModelInstance, EventChannelInstance)
 
 
 class Discovery:
@@ -105,7 +109,7 @@ class Discovery:
 
     @property
     def failures(self) -> Sequence[Failure]:
-        """What was registered, was lost with the lease, and was refused when put back."""
+        """What was registered and is no more: refused when put back after a loss, or drained."""
         return tuple(self._here.session.failures)
 
     # ---- registering
@@ -127,7 +131,7 @@ class Discovery:
     async def register_all(self, specs: Sequence[Spec]) -> Sequence[Instance]:
         """Register `specs` as one atomic unit: all at one revision, or none. Instances in order."""
         if not isinstance(specs, Sequence) or not specs:
-            raise InvalidArgumentError(f"specs: expected a list of one or more, got {specs!r}")
+            raise InvalidArgumentError(f"specs: expected a list of one or more, got {shown(specs)}")
         named = [self._named(spec) for spec in specs]
         within_s = self._settings.request_timeout_s
         io, keeper, ticket = self._io, self._here.keeper, Ticket()
@@ -144,7 +148,7 @@ class Discovery:
 
         Raises `PermissionDeniedError` for what another process registered.
         """
-        identity = _id_of(what)
+        identity = checked_id(what)
         if not isinstance(identity, EventChannelId) and identity.instance_id != self.instance_id:
             raise PermissionDeniedError(f"{identity}: registered by another process")
         within_s = self._settings.request_timeout_s
@@ -207,7 +211,7 @@ class Discovery:
         Its owner, if it lives, is not told, and puts it back when it next has to register again:
         `drain` is for owners that live. Raises `NotFoundError` when nothing is registered there.
         """
-        await self._io.run(self._here.ask("remove", id=str(_id_of(what))))
+        await self._io.run(self._here.ask("remove", id=str(checked_id(what))))
 
     async def drain(self, instance_id: int) -> int:
         """Take a process out of service; return how many records it had.
@@ -224,6 +228,8 @@ class Discovery:
 
     @property
     def _here(self) -> Participant:
+        if self._background is not None and self._background.is_elsewhere:
+            raise forked()
         if self._participant is None:
             raise UnavailableError("not connected: use `async with discovery.connect(…) as d`")
         return self._participant
@@ -240,16 +246,9 @@ class Discovery:
             return replace(spec, instance_id=minted_id(self._rng))
         if not isinstance(spec, EndpointSpec | ModelSpec | EventChannelSpec):
             raise InvalidArgumentError(
-                f"spec: expected EndpointSpec, ModelSpec or EventChannelSpec, got {spec!r}"
+                f"spec: expected EndpointSpec, ModelSpec or EventChannelSpec, got {shown(spec)}"
             )
         return replace(spec)
-
-
-def _id_of(what: Instance | InstanceId) -> InstanceId:
-    identity = what.id if isinstance(what, _INSTANCES) else what
-    if not isinstance(identity, EndpointId | ModelId | EventChannelId):
-        raise InvalidArgumentError(f"expected an instance or its id, got {shown(what)}")
-    return identity
 
 
 def connect(
@@ -278,7 +277,7 @@ def connect(
         InvalidArgumentError: an argument is out of its range, or the URL's backend does not exist.
     """
     if tenant is not None:
-        raise InvalidArgumentError(f"tenant {tenant!r}: this version knows none, expected None")
+        raise InvalidArgumentError(f"tenant {shown(tenant)}: this version has none, expected None")
     check_seconds("lease_ttl_s", lease_ttl_s, _MIN_TTL_S, _MAX_TTL_S)
     check_seconds("connect_timeout_s", connect_timeout_s, 0.0, _MAX_TIMEOUT_S)
     check_seconds("request_timeout_s", request_timeout_s, 0.0, _MAX_TIMEOUT_S)

@@ -150,7 +150,7 @@ async def test_an_incumbent_refused_on_its_return_is_a_failure_and_stops_trying(
         (failure,) = d.failures
         assert isinstance(failure.error, ModelConflictError)
         assert [spec.kind.value for spec in failure.specs] == ["endpoints", "models"]
-        await until(lambda: "refused now" in caplog.text)
+        await until(lambda: "not registered any more" in caplog.text)
         listed = await d.list(PROD)
         assert [instance.id for instance in listed] == [kept.id]
         await other.unregister(model("qwen").id(other.instance_id))
