@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from discovery.errors import InvalidArgumentError, SettingError
 from discovery.eventtransport import EventCodecKind, EventTransportKind
+from discovery.names import shown
 from discovery.setting import Given, Setting, refusal, settings_in
 from discovery.settings import DaemonSettings
 from discovery.stores import check_store_url
@@ -131,6 +132,8 @@ def _from_file(file: Path, settings: Collection[Setting]) -> Iterator[tuple[str,
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as exc:
         raise SettingError(f"configuration file {file} cannot be read: {exc}") from exc
+    except RecursionError:  # tomllib says no more than that
+        raise SettingError(f"configuration file {file} cannot be read: nested too deep") from None
     ids = {setting.name: setting.id for setting in settings}
     tables = {name.partition(".")[0] for name in ids if "." in name}
     for key, value in content.items():
@@ -169,7 +172,8 @@ def _from_flags(
 def _unknown(name: str, source: str, known: Collection[str]) -> SettingError:
     near = get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return SettingError(f"unknown setting {name!r} in {source}; {hint}known: {', '.join(known)}")
+    names = ", ".join(known)
+    return SettingError(f"unknown setting {shown(name)} in {source}; {hint}known: {names}")
 
 
 def _filled(group: Any, values: Mapping[str, object], prefix: str) -> Any:  # noqa: ANN401 - any group

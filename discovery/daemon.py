@@ -203,7 +203,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_flags(parser)
     flags = vars(parser.parse_args(argv))
     config = flags.pop("config")
-    file = Path(config) if config else None
+    file = None if config is None else Path(config)
 
     def load() -> DaemonSettings:
         return load_daemon_settings(flags, os.environ, file)

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
 from discovery.errors import InvalidArgumentError
+from discovery.names import shown
 
 if TYPE_CHECKING:
     from discovery.ids import InstanceId
@@ -56,11 +57,15 @@ def check_last_words(where: str, cause: str, detail: str | None) -> Cause:
     """
     if cause not in (Cause.UNREGISTERED, Cause.CRASHED):
         raise InvalidArgumentError(
-            f"{where}.cause: expected {Cause.UNREGISTERED} or {Cause.CRASHED}, got {cause[:80]!r}"
+            f"{where}.cause: expected {Cause.UNREGISTERED} or {Cause.CRASHED}, got {shown(cause)}"
         )
-    if detail is not None and (len(detail) > _MAX_DETAIL or not detail.isprintable()):
+    if detail is None:
+        return Cause(cause)
+    if not isinstance(detail, str):
+        raise InvalidArgumentError(f"{where}.detail: expected a text, got {shown(detail)}")
+    if len(detail) > _MAX_DETAIL or not detail.isprintable():
         raise InvalidArgumentError(
             f"{where}.detail: expected at most {_MAX_DETAIL} printable characters, "
-            f"got {len(detail)}: {detail[:80]!r}"
+            f"got {len(detail)}: {shown(detail)}"
         )
     return Cause(cause)

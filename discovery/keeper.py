@@ -51,6 +51,7 @@ class Keeper:
         self._futures: dict[int, asyncio.Future[int]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._closed = asyncio.Event()
+        self._is_over = False
 
     async def register(self, specs: Sequence[Spec], within_s: float, ticket: Ticket) -> int:
         """Register `specs` as one unit and return its revision. What fails is undone."""
@@ -79,6 +80,7 @@ class Keeper:
         for future in self._futures.values():
             if not future.done():
                 future.set_exception(_closing())
+        self._is_over = False  # closed a second time, it tries a second time
         try:
             async with asyncio.timeout(within_s):
                 self._pump()
@@ -88,6 +90,7 @@ class Keeper:
                 "nobody took back lease %x, it will end by itself", self.session.instance_id
             )
         finally:
+            self._is_over = True
             if self._timer:
                 self._timer.cancel()
 
@@ -119,6 +122,8 @@ class Keeper:
             self._pump()
 
     def _pump(self) -> None:
+        if self._is_over:  # what is still on its way ends with the group, which takes nothing new
+            return
         now = monotonic_s()
         for call in self.session.poll(now):
             self._group.create_task(self._attempt(call))
@@ -138,7 +143,7 @@ class Keeper:
                 future.set_result(outcome.revision)
         for failure in self.session.take_failures():
             ids = [str(spec.id(self.session.instance_id)) for spec in failure.specs]
-            logger.error("%s: lost with the lease, refused now: %s", ", ".join(ids), failure.error)
+            logger.error("%s: not registered any more: %s", ", ".join(ids), failure.error)
 
     def _plan(self, in_s: float) -> None:
         if self._timer:

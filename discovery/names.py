@@ -40,7 +40,7 @@ def shown(value: object) -> str:
     """Return `value` for an error message, cut when it is long."""
     try:
         text = repr(value)
-    except ValueError:  # an int of more than 4300 digits
+    except (ValueError, RecursionError):  # an int of more than 4300 digits, nesting without end
         text = f"a huge {type(value).__name__}"
     if len(text) <= _SHOWN_CHARACTERS:
         return text

@@ -188,7 +188,7 @@ class Service:
         return {"revision": await self._registry.retain(caller, ids), "epoch": epoch}
 
     async def _remove(self, fields: Fields) -> dict[str, object]:
-        identity = parse_id(fields.text("id"))
+        identity = _read_id("request.id", fields.raw("id"))
         fields.done()
         return {"revision": await self._operations.remove(identity)}
 
@@ -297,7 +297,11 @@ def _granted(epoch: str, granted: Granted) -> dict[str, object]:
 
 
 def _read_id(where: str, value: object) -> InstanceId:
-    return parse_id(read_text(where, value))
+    text = read_text(where, value)
+    try:
+        return parse_id(text)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"{where} {shown(text)}: {error}") from error
 
 
 def _caller(fields: Fields) -> Caller:

@@ -8,6 +8,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Literal, get_args, get_origin, get_type_hints
 
 from discovery.errors import SettingError
+from discovery.names import shown
 from discovery.settings import Between, NoneWords
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def settings_in(group: type, prefix: str = "") -> Iterator[Setting]:
 
 def refusal(name: str, source: str, value: object, expected: str) -> SettingError:
     """Return the error for a value that is not allowed."""
-    return SettingError(f"setting {name!r} from {source}: got {value!r}, expected {expected}")
+    return SettingError(f"setting {name!r} from {source}: got {shown(value)}, expected {expected}")
 
 
 def _from_text(kind: object, text: str) -> object:

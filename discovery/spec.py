@@ -211,7 +211,9 @@ class EventChannelSpec:
                 f"{shown(self.transport)}"
             )
         if not self.transport.address:
-            raise InvalidArgumentError(f"transport {self.transport} must have an address, got ''")
+            raise InvalidArgumentError(
+                f"transport {shown(self.transport)} must have an address, got ''"
+            )
         if self.instance_id is not None:
             check_instance_id("instance_id", self.instance_id)
 

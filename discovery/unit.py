@@ -10,6 +10,7 @@ from discovery.identity import ModelIdentity, find_conflict, identity_from_card
 from discovery.ids import EventChannelId
 from discovery.instance import ModelInstance
 from discovery.keys import endpoint_models_prefix, format_key
+from discovery.names import shown
 from discovery.spec import EventChannelSpec, ModelSpec
 from discovery.store import NoPutAfter
 from discovery.wire import decode_record, encode_record
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from discovery.settings import LimitSettings
     from discovery.spec import Spec
     from discovery.store import Entry
+
+_SHOWN_NAME = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,7 @@ class Unit:
                 endpoints[spec.id(instance_id).scope] = None
         if len(endpoints) > 1:
             where = sorted("/".join(scope[1:]) for scope in endpoints)
-            raise InvalidArgumentError(f"specs: models on {where}, expected one endpoint")
+            raise InvalidArgumentError(f"specs: models on {shown(where)}, expected one endpoint")
         return cls(records=records, endpoint=next(iter(endpoints), None), models=models)
 
     @property
@@ -115,9 +118,9 @@ class Unit:
         """
         assert self.endpoint is not None  # noqa: S101 - there are models
         return ModelConflictError(
-            requested=requested.display_name,
+            requested=_short(requested.display_name),
             endpoint="/".join(self.endpoint[1:]),
-            incumbent=incumbent.display_name,
+            incumbent=_short(incumbent.display_name),
             incumbent_count=count,
             since_ms=since_ms,
         )
@@ -135,6 +138,11 @@ def identity_of(key: str, value: bytes) -> ModelIdentity | None:
     except InvalidArgumentError:
         pass
     return None
+
+
+def _short(name: str) -> str:
+    """Return a model's name as a refusal says it: one may be as long as a record."""
+    return name if len(name) <= _SHOWN_NAME else f"{name[:_SHOWN_NAME]}…"
 
 
 def keys_of(instance_id: InstanceId) -> Sequence[str]:

@@ -12,8 +12,11 @@ from transports.errors import AddressError
 _WITH_PORT: Final = ("zmq", "nats", "tcp")
 _SCHEMES: Final = (*_WITH_PORT, "memory")
 _MAX_PORT: Final = 65535
+_MAX_HOST: Final = 254  # of a name with its last dot: RFC 1035, section 2.3.4
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?\.?")
 _MEMORY_NAME: Final = re.compile(r"[^\s/,?#@]*")
+_SHOWN_CHARACTERS: Final = 120
+_CREDENTIALS: Final = "credentials do not belong in an address"
 _EXPECTED: Final = (
     "expected zmq://host:port[,host:port], nats://host:port[,host:port], tcp://host:port "
     "or memory://name; an IPv6 host is written in brackets"
@@ -75,13 +78,14 @@ def parse_url(url: str) -> tuple[Address, ...]:
         AddressError: it is anything else; the text names the URL and what is expected.
     """
     scheme, separator, rest = url.partition("://")
+    if "@" in url:
+        raise _wrong(f"{scheme}://…" if scheme in _SCHEMES else "…", _CREDENTIALS)
     if not separator or scheme not in _SCHEMES:
-        raise _wrong(url, f"scheme {scheme!r} is not known" if separator else "it has no scheme")
-    if "@" in rest:
-        raise _wrong(f"{scheme}://…", "credentials do not belong in an address")
+        why = f"scheme {_shown(scheme)} is not known" if separator else "it has no scheme"
+        raise _wrong(url, why)
     if scheme == "memory":
         if not _MEMORY_NAME.fullmatch(rest):
-            raise _wrong(url, f"the name {rest!r} has a character that is not allowed")
+            raise _wrong(url, f"the name {_shown(rest)} has a character that is not allowed")
         return (Address(scheme=scheme, host=rest),)
     places, slash, path = rest.partition("/")
     if slash and scheme == "zmq":
@@ -92,24 +96,26 @@ def parse_url(url: str) -> tuple[Address, ...]:
 def _parse_place(url: str, scheme: str, place: str, path: str) -> Address:
     host, separator, port = place.rpartition(":")
     if not separator or port.endswith("]"):
-        raise _wrong(url, f"{place!r} has no port")
+        raise _wrong(url, f"{_shown(place)} has no port")
     if not (port.isascii() and port.isdigit() and len(port) <= len(str(_MAX_PORT))):
-        raise _wrong(url, f"port {port!r} is not a number")
+        raise _wrong(url, f"port {_shown(port)} is not a number")
     if int(port) > _MAX_PORT:
         raise _wrong(url, f"port {port} is above {_MAX_PORT}")
     return Address(scheme=scheme, host=_parse_host(url, host), port=int(port), path=path)
 
 
 def _parse_host(url: str, host: str) -> str:
+    if len(host) > _MAX_HOST:
+        raise _wrong(url, f"its host has {len(host)} characters, at most {_MAX_HOST} can be one's")
     if host == "*" or _HOST_NAME.fullmatch(host):
         return host
     if host.startswith("[") and host.endswith("]"):
         try:
             ipaddress.IPv6Address(host[1:-1])
         except ValueError as exc:
-            raise _wrong(url, f"{host} is not an IPv6 address") from exc
+            raise _wrong(url, f"{host:.{_SHOWN_CHARACTERS}} is not an IPv6 address") from exc
         return host[1:-1]
-    raise _wrong(url, f"host {host!r} is not a name, an IP address or '*'")
+    raise _wrong(url, f"host {_shown(host)} is not a name, an IP address or '*'")
 
 
 def _is_unspecified(host: str) -> bool:
@@ -120,4 +126,10 @@ def _is_unspecified(host: str) -> bool:
 
 
 def _wrong(url: str, reason: str) -> AddressError:
-    return AddressError(f"address {url!r} cannot be used: {reason}; {_EXPECTED}")
+    return AddressError(f"address {_shown(url)} cannot be used: {reason}; {_EXPECTED}")
+
+
+def _shown(text: str) -> str:
+    """Return a part of an address for a message, cut when it is long."""
+    written = repr(text)
+    return written if len(written) <= _SHOWN_CHARACTERS else f"{written[:_SHOWN_CHARACTERS]}…"

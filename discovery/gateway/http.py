@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import asynccontextmanager, contextmanager
@@ -26,6 +27,12 @@ Ready: TypeAlias = Callable[[], tuple[bool, Mapping[str, object]]]
 
 _MAX_CONNECTIONS = 256  # probes and scrapers; more is refused with 503
 _GRACE_S = 1  # for answers under way when the server stops
+_PATIENCE_S = 5  # for a whole request, from the connection or the last answer on
+_SHOWN_CHARACTERS = 120
+
+# uvicorn warns of each request that is none, so whoever sends them would fill the log.
+_peers = logging.getLogger(f"{__name__}.peers")
+_peers.setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +81,11 @@ class HttpApp:
         path, method = scope["path"], scope["method"]
         route = self._routes.get(path)
         if route is None:
-            message = f"nothing at {path}; there are {', '.join(self._routes)}"
+            there = ", ".join(self._routes)
+            message = f"nothing at {path:.{_SHOWN_CHARACTERS}}; there are {there}"
             return _Answer(status=404, body=_error("not_found", message))
         if method not in {"GET", "HEAD"}:
-            message = f"{path} takes GET and HEAD, got {method}"
+            message = f"{path} takes GET and HEAD, got {method:.{_SHOWN_CHARACTERS}}"
             body = _error("invalid_argument", message)
             return _Answer(status=405, body=body, allow="GET, HEAD")
         accepted = (value for name, value in scope["headers"] if name == b"accept")
@@ -128,6 +136,22 @@ async def serve(app: HttpApp, sock: socket.socket) -> AsyncGenerator[None]:
             await server.finished.wait()
 
 
+class _Protocol(H11Protocol):
+    """Hangs up on those who do not ask, since some hundreds would take all places, and is quiet."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its parent
+        super().connection_made(transport)
+        self.logger = _peers
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+
+    def data_received(self, data: bytes) -> None:
+        # Its parent stops the timer here; only a whole request may do that.
+        self.conn.receive_data(data)
+        self.handle_events()
+
+
 class _Server(uvicorn.Server):
     """Uvicorn without its handling of signals, and telling when it listens and when it ended."""
 
@@ -135,12 +159,13 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=H11Protocol,
+                http=_Protocol,
                 ws="none",
                 loop="none",
                 lifespan="off",
                 interface="asgi3",
                 log_config=None,
+                timeout_keep_alive=_PATIENCE_S,
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from discovery.errors import InvalidArgumentError
+from discovery.names import shown
 
 if TYPE_CHECKING:
     import random
@@ -29,9 +30,13 @@ def open_store(url: str, *, history_revisions: int, rng: random.Random) -> Store
 
 def check_store_url(url: str) -> None:
     """Raise `InvalidArgumentError` for a URL of a backend that is unknown or does not exist yet."""
+    if "@" in url:  # what stands before it is not for messages
+        raise InvalidArgumentError(
+            "store: credentials do not belong in its URL; expected memory://[name]"
+        )
     scheme = url.partition("://")[0]
     if scheme != "memory" or "://" not in url:
         why = "does not exist in this version" if scheme in STORE_SCHEMES else "is unknown"
         raise InvalidArgumentError(
-            f"store {url!r}: the backend {scheme!r} {why}; expected memory://[name]"
+            f"store {shown(url)}: the backend {shown(scheme)} {why}; expected memory://[name]"
         )

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 _BATCH: Final = 128
 """How many messages one turn takes, so that other callbacks of the loop are not starved."""
 
+_BATCH_BYTES: Final = 128 << 10
+"""Likewise: a turn ends after the message with which it has taken more. What messages cost those
+who read them goes by their size, and 128 of 1 MiB are half a minute."""
+
 
 class Pump:
     """Calls `receive` until it raises zmq.Again, whenever there may be something to receive.
@@ -41,6 +45,7 @@ class Pump:
         self._on_idle = on_idle
         self._is_running = False
         self._is_awake = False
+        self._left_bytes = 0
 
     def start(self) -> None:
         """Watch the socket, on the running loop."""
@@ -62,6 +67,10 @@ class Pump:
             self._is_awake = True
             self._loop.call_soon(self._turn)
 
+    def charge(self, size: int) -> None:
+        """Say how many bytes `receive` has taken; a turn that has taken many ends."""
+        self._left_bytes -= size
+
     def events(self) -> int:
         """Return zmq.POLLIN and zmq.POLLOUT as they are now; looking may swallow the edge too."""
         events = int(self._socket.get(zmq.EVENTS))
@@ -75,11 +84,14 @@ class Pump:
             self._turn()
 
     def _turn(self) -> None:
+        self._left_bytes = _BATCH_BYTES
         try:
             for _ in range(_BATCH):
                 if not self._is_running:
                     return
                 self._receive()
+                if self._left_bytes < 0:
+                    break
         except zmq.Again:
             self._is_awake = False
             if self._on_idle is not None:

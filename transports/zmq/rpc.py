@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from transports.rpc import Handler, OnReply, RpcClient, RpcServer
 
 _CORRELATION_BYTES: Final = 8
+_REQUESTS_WAITING: Final = 128
+"""Of one client, at the server; the rest waits in the client, so that one that floods the server
+with large requests fills its own memory."""
 _PARTING_S: Final = 0.05
 """How long a server stays after its last reply: a client whose connection ends (IMMEDIATE) loses
 what it has received and not read yet."""
@@ -41,10 +44,12 @@ class ZmqRpcServer:
         self._handler = handler
         self._socket: zmq.Socket[bytes] | None = None
         self._outgoing: list[tuple[bytes, bytes, bytes]] = []
+        self._is_skipping = False
 
     async def __aenter__(self) -> Self:
         """Bind."""
-        socket, self.address = await listen(zmq.ROUTER, self.address)
+        options = {int(zmq.RCVHWM): _REQUESTS_WAITING}
+        socket, self.address = await listen(zmq.ROUTER, self.address, options)
         self._socket = socket
         self._loop = asyncio.get_running_loop()
         self._replied_s = self._loop.time() - _PARTING_S
@@ -66,13 +71,17 @@ class ZmqRpcServer:
                 await end_listening(socket)
 
     def _receive(self, socket: zmq.Socket[bytes]) -> None:
+        if self._is_skipping:  # part by part: a message may have a million of them
+            self._is_skipping = socket.recv(NOBLOCK, copy=False).more
+            return
         client = socket.recv(NOBLOCK)  # ROUTER puts it before the peer's own parts: one at least
         correlation = last = socket.recv(NOBLOCK, copy=False)
         if correlation.more:
             last = socket.recv(NOBLOCK, copy=False)
+        self._pump.charge(len(last))
         if last.more or last is correlation or len(correlation) != _CORRELATION_BYTES:
             self.rejected += 1
-            skip_parts_after(last, socket)
+            self._is_skipping = last.more
             return
         self._handler(last.bytes, partial(self._reply, client, correlation.bytes))
 

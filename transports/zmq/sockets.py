@@ -38,8 +38,13 @@ _COMMON: Final[dict[int, int]] = {
     zmq.MAXMSGSIZE: MAX_MESSAGE_BYTES,
     zmq.SNDHWM: HIGH_WATER_MARK,
     zmq.RCVHWM: HIGH_WATER_MARK,
-    zmq.HEARTBEAT_IVL: 1000,
-    zmq.HEARTBEAT_TIMEOUT: 3000,
+    # Peers that are gone are noticed by TCP, not by ZMQ's heartbeats: with those, one that hangs up
+    # while RCVHWM of its messages wait ends our process (libzmq issues 3937, 4364, 4767).
+    zmq.TCP_KEEPALIVE: 1,
+    zmq.TCP_KEEPALIVE_IDLE: 3,
+    zmq.TCP_KEEPALIVE_INTVL: 1,
+    zmq.TCP_KEEPALIVE_CNT: 3,
+    zmq.TCP_MAXRT: 5000,
 }
 _LISTENING: Final[dict[int, int]] = {
     **_COMMON,
@@ -55,7 +60,9 @@ _CONNECTING: Final[dict[int, int]] = {
 }
 
 
-async def listen(kind: int, address: Address) -> tuple[zmq.Socket[bytes], Address]:
+async def listen(
+    kind: int, address: Address, options: dict[int, int]
+) -> tuple[zmq.Socket[bytes], Address]:
     """Return a bound socket, in a context of its own, and where it listens.
 
     Its own context makes its end known: `end_listening` returns when the port is free.
@@ -67,7 +74,7 @@ async def listen(kind: int, address: Address) -> tuple[zmq.Socket[bytes], Addres
     context = zmq.Context()
     try:
         socket = context.socket(kind)
-        _configure(socket, _LISTENING, address)
+        _configure(socket, {**_LISTENING, **options}, address)
         port = address.port or "*"
         socket.bind(f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}")
         bound = socket.getsockopt_string(zmq.LAST_ENDPOINT)
