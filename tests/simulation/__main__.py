@@ -8,7 +8,7 @@ import time
 
 from tests.simulation.bugs import BUGS, planted
 from tests.simulation.campaign import play_all
-from tests.simulation.hunt import MOST_SEEDS, hunt_all, write_found
+from tests.simulation.hunt import MOST_SEEDS, found_by, hunt_all, write_found
 from tests.simulation.shrinking import tell
 from tests.simulation.world import STEPS, World
 
@@ -16,7 +16,7 @@ from tests.simulation.world import STEPS, World
 def main() -> int:
     """Return 0 if nothing was broken, else 1."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seed", type=int, default=0, help="play this one and tell its story")
+    parser.add_argument("--seed", type=int, help="play this one; default: 0, or the bug's")
     parser.add_argument("--trace", action="store_true", help="tell all of the story")
     parser.add_argument("--only", help="disturbances that happen, as f3,a17, or none; default: all")
     parser.add_argument("--bug", help="plant this one")
@@ -38,6 +38,8 @@ def main() -> int:
 
 def _one(arguments: argparse.Namespace) -> int:
     seed, steps, only = arguments.seed, arguments.steps, arguments.only
+    if seed is None:
+        seed = found_by().get(arguments.bug, 0)
     names = None if only is None else frozenset(only.split(","))
     world = World(seed, steps=steps, only=names, is_traced=arguments.trace or only is not None)
     broken = world.run()

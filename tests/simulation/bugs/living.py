@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from discovery.core import Core
 from discovery.errors import LeaseExpiredError
-from discovery.follower import Follower
 from discovery.holding import Holding
 from discovery.lease import LeaseTable
 from discovery.recovery import Recovery
@@ -146,13 +144,16 @@ def _(patch: Patch) -> None:
 # ---- found by these worlds
 
 
-@bug("a router waits for a revision of an epoch that is gone")
+@bug("a revision of an epoch that is gone is waited for")
 def _(patch: Patch) -> None:
-    def poll(original: Any, self: Follower, now: float) -> Any:
-        request = original(self, now)
-        return request and replace(request, since=max(self.revision, 0))
+    async def sync(
+        original: Any, self: Service, codec: Any, fields: Any, *rest: Any, **how: Any
+    ) -> Any:
+        if fields.has("epoch"):
+            fields._left["epoch"] = None
+        return await original(self, codec, fields, *rest, **how)
 
-    patch.around(Follower, "poll", poll)
+    patch.around(Service, "_sync", sync)
 
 
 @bug("a store that is away ends the daemon")
