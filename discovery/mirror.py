@@ -6,6 +6,7 @@ Sans-I/O. All here is a function of the entries alone, so every daemon on a stor
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from discovery.contest import Contest
@@ -25,13 +26,16 @@ if TYPE_CHECKING:
     from discovery.names import Scope
     from discovery.store import Batch, Entry
 
+_CACHED_SCOPES = 8192
+
 MAX_VALUE_BYTES = 384 << 10
 """So that every visible record fits a message, even escaped. Ours do; a peer's may not."""
 
 
-def scopes_above(leaf: Scope) -> list[Scope]:
+@lru_cache(maxsize=_CACHED_SCOPES)
+def scopes_above(leaf: Scope) -> Sequence[Scope]:
     """Return the scopes that contain `leaf`, from the whole kind down to the leaf itself."""
-    return [leaf[: depth + 1] for depth in range(len(leaf))]
+    return tuple(leaf[: depth + 1] for depth in range(len(leaf)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +259,7 @@ def _check_size(value: bytes) -> None:
 
 def _leaf_of(key: str) -> Scope | None:
     parsed = parse_key(key)
-    return parsed.scope if parsed else None
+    return scopes_above(parsed.scope)[-1] if parsed else None  # one tuple for all of its records
 
 
 def _last_of_each_key(shown: list[Surfaced]) -> list[Surfaced]:

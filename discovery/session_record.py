@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import re
 from dataclasses import dataclass
 
-from discovery.errors import InternalError
+from discovery.errors import InternalError, InvalidArgumentError
+from discovery.wire import decode_object, encode_object
 
 _HASH = re.compile("[0-9a-f]{64}")
 _LONGEST_S = 1e9  # no TTL is that long; also keeps out what is no float
@@ -42,14 +42,14 @@ class SessionRecord:
         value = {"token": self.token_hash, "sequence": self.sequence, "ttl_s": self.ttl_s}
         if self.is_draining:
             value["draining"] = True
-        return json.dumps(value, separators=(",", ":")).encode()
+        return encode_object(value)
 
     @classmethod
     def decode(cls, key: str, value: bytes) -> SessionRecord:
         """Read back what `encode` wrote. Raises `InternalError` for anything else."""
         try:
-            found = json.loads(value)
-        except (ValueError, RecursionError) as error:
+            found = decode_object(value)
+        except InvalidArgumentError as error:
             raise InternalError(f"key {key!r}: not a session record, {error}") from error
         match found:
             case {

@@ -50,16 +50,17 @@ def encode_record(instance: Instance, generation: Generation = "a") -> bytes:
     """
     fields = record_fields(instance, generation)
     try:
-        return _exact(orjson.dumps(fields))
+        return encode_object(fields)
     except orjson.JSONEncodeError as exc:
         raise InvalidArgumentError(
             f"record {shown(str(instance.id))} cannot be written: expected JSON values ({exc})"
         ) from exc
 
 
-def _exact(data: bytes) -> bytes:
-    """Return a copy of its own size: what orjson gives may hold 4 KiB for 250 bytes."""
-    return bytes(bytearray(data))
+def encode_object(value: Mapping[str, object]) -> bytes:
+    """Return `value` as compact JSON."""
+    # A copy of its own size: what orjson gives may hold 4 KiB for 250 bytes.
+    return bytes(bytearray(orjson.dumps(value)))
 
 
 def decode_record(key: str, value: bytes, *, revision: int = 0) -> Instance:
@@ -74,12 +75,13 @@ def decode_record(key: str, value: bytes, *, revision: int = 0) -> Instance:
         RecordError: key or value cannot be read, or they are about different things.
     """
     try:
-        return _instance_of(parse_key(key), _object_of(value), revision)
+        return _instance_of(parse_key(key), decode_object(value), revision)
     except InvalidArgumentError as exc:
         raise RecordError(f"record {shown(key)}: {exc}") from exc
 
 
-def _object_of(value: bytes) -> dict[str, Any]:
+def decode_object(value: bytes) -> dict[str, Any]:
+    """Return the JSON object that `value` is. Raises `InvalidArgumentError` for anything else."""
     try:
         record = orjson.loads(value)
     except orjson.JSONDecodeError as exc:

@@ -27,9 +27,9 @@ MAX_DEPTH: Final = 32
 """How many lists and maps may lie inside each other."""
 
 _TEXT: Final = frozenset({str})
-_FLAT: Final = frozenset({type(None), bool, int, str})
+_SCALARS: Final = frozenset({type(None), bool, int, float, str})
 _CONTAINERS: Final = frozenset({list, tuple, dict})
-_JSON_TYPES: Final = _FLAT | {float} | _CONTAINERS
+_JSON_TYPES: Final = _SCALARS | _CONTAINERS
 _MSGPACK_TYPES: Final = _JSON_TYPES | {bytes}
 _MAX_PATH_CHARS: Final = 200
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -77,7 +77,7 @@ class _Json:
     code: Final = 0x6A
 
     def encode(self, value: object) -> bytes:
-        if not _is_flat(value):
+        if not _is_simple(value):
             _survey("JSON", value, _JSON_TYPES)
         try:
             return orjson.dumps(value)
@@ -92,7 +92,7 @@ class _Json:
         members = _survey("JSON", value, _JSON_TYPES)
         outside = _JSON_STRING.sub(b"", data)
         if outside.count(b":") != members:
-            raise CodecError(f"JSON map key {_repeated_json_key(data)!r} appears twice")
+            raise CodecError(f"JSON map key {_repeated_json_key(data)!r:.50} appears twice")
         for digits in _JSON_LONG_NUMBER.findall(outside):
             if len(digits) > _MAX_DIGITS or not _INT_MIN <= int(digits) <= _INT_MAX:
                 raise CodecError(f"JSON integer {digits[:_MAX_DIGITS].decode()}… is beyond 64 bits")
@@ -106,7 +106,7 @@ class _MsgPack:
     code: Final = 0x6D
 
     def encode(self, value: object) -> bytes:
-        if not _is_flat(value):
+        if not _is_simple(value):
             _survey("MsgPack", value, _MSGPACK_TYPES)
         try:
             return cast("bytes", msgpack.packb(value))
@@ -118,7 +118,7 @@ class _MsgPack:
             value = msgpack.unpackb(data, object_pairs_hook=_map_of_pairs, strict_map_key=True)
         except (ValueError, TypeError, OverflowError, RecursionError) as exc:
             raise CodecError(f"body of {len(data)} bytes is not MsgPack: {_reason(exc)}") from exc
-        if not _is_flat(value):
+        if not _is_simple(value):
             _survey("MsgPack", value, _MSGPACK_TYPES)
         return cast("object", value)
 
@@ -149,12 +149,24 @@ def codec_of_code(code: int) -> Codec:
     return codec
 
 
+def _is_simple(value: object) -> bool:
+    """Whether this is a flat map that cannot be wrong, or one name with such a map under it.
+
+    Most requests and answers are; to look through them level by level would take longer.
+    """
+    if type(value) is dict and len(value) == 1:
+        ((name, inner),) = value.items()
+        if type(inner) is dict:
+            return type(name) is str and _is_flat(inner)
+    return _is_flat(value)
+
+
 def _is_flat(value: object) -> bool:
-    """Whether this is a map of text to scalars that cannot be wrong: most requests are."""
-    return (
-        type(value) is dict
-        and set(map(type, value.values())) <= _FLAT
-        and set(map(type, value)) <= _TEXT
+    if type(value) is not dict or not set(map(type, value)) <= _TEXT:
+        return False
+    types = set(map(type, value.values()))
+    return types <= _SCALARS and (
+        float not in types or all(isfinite(v) for v in value.values() if type(v) is float)
     )
 
 
@@ -175,7 +187,7 @@ def _survey(codec_name: str, root: object, allowed: frozenset[type]) -> int:
             raise CodecError(f"{codec_name} cannot carry the infinite number or NaN at {where}")
         if types.isdisjoint(_CONTAINERS):
             return members
-        maps = [v for v in items if type(v) is dict] if dict in types else []
+        maps = [v for v in items if type(v) is dict and v] if dict in types else []
         items = list(chain.from_iterable([v for v in items if type(v) is list or type(v) is tuple]))
         if not set(map(type, chain.from_iterable(maps))) <= _TEXT:
             wrong = next(key for key in chain.from_iterable(maps) if type(key) is not str)

@@ -87,7 +87,7 @@ class Subscriber(Protocol):
         ...
 
     async def subscribe(self, prefix: str) -> None:
-        """Hold a prefix, and wait until the publisher knows it."""
+        """Hold a prefix of at most 2 KiB, and wait until the publisher knows it."""
         ...
 
     def unsubscribe(self, prefix: str) -> None:

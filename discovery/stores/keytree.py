@@ -18,11 +18,16 @@ class _Node:
     Nothing below was put after `last_put`; what was put then may be deleted since.
     """
 
-    __slots__ = ("below", "last_put")
+    __slots__ = ("below", "entries", "last_put")
 
     def __init__(self) -> None:
-        self.below: dict[str, _Node | Entry] = {}  # folders by name + "/", entries by name
+        self.below: dict[str, _Node] = {}  # folders by name
+        self.entries: dict[str, Entry] = {}  # by key: a name would be one more text for each
         self.last_put = 0
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.below and not self.entries
 
 
 def check_prefix(prefix: str) -> str:
@@ -49,31 +54,28 @@ class KeyTree:
     def put(self, entry: Entry) -> None:
         """Add or replace an entry; every prefix above it was then last put at its revision."""
         self._entries[entry.key] = entry
-        *folders, name = entry.key.split("/")
         node = self._root
         node.last_put = entry.revision
-        for folder in folders:
-            child = node.below.get(folder + "/")
-            if not isinstance(child, _Node):
-                child = node.below[folder + "/"] = _Node()
+        for folder in entry.key.split("/")[:-1]:
+            child = node.below.get(folder)
+            if child is None:
+                child = node.below[folder] = _Node()
             node = child
             node.last_put = entry.revision
-        node.below[name] = entry
+        node.entries[entry.key] = entry
 
     def delete(self, key: str) -> None:
         """Remove an entry that is there, and the folders that it leaves empty."""
         del self._entries[key]
-        *folders, name = key.split("/")
+        folders = key.split("/")[:-1]
         path = [self._root]
         for folder in folders:
-            child = path[-1].below[folder + "/"]
-            assert isinstance(child, _Node)  # noqa: S101 - put() made it
-            path.append(child)
-        path[-1].below.pop(name)
+            path.append(path[-1].below[folder])
+        del path[-1].entries[key]
         for depth in range(len(folders), 0, -1):
-            if path[depth].below:
+            if not path[depth].is_empty:
                 break
-            del path[depth - 1].below[folders[depth - 1] + "/"]
+            del path[depth - 1].below[folders[depth - 1]]
 
     def was_put_after(self, prefix: str, revision: int) -> bool:
         """Say whether something that is now under `prefix` was put after `revision`.
@@ -94,8 +96,8 @@ class KeyTree:
     def _find(self, prefix: str) -> _Node | None:
         node = self._root
         for folder in check_prefix(prefix).split("/")[:-1]:
-            child = node.below.get(folder + "/")
-            if not isinstance(child, _Node):
+            child = node.below.get(folder)
+            if child is None:
                 return None
             node = child
         return node
@@ -104,8 +106,6 @@ class KeyTree:
 def _walk(node: _Node) -> Iterator[Entry]:
     stack = [node]
     while stack:
-        for child in stack.pop().below.values():
-            if isinstance(child, _Node):
-                stack.append(child)
-            else:
-                yield child
+        node = stack.pop()
+        yield from node.entries.values()
+        stack.extend(node.below.values())

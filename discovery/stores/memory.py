@@ -150,7 +150,9 @@ class MemoryStore:
                 self._keys_of[old.lease].discard(op.key)
             match op:
                 case Put(key, value, lease):
-                    entry = Entry(key, value, revision, old.created if old else revision, lease)
+                    # An equal text that is there already is not kept a second time.
+                    created, key = (old.created, old.key) if old else (revision, key)
+                    entry = Entry(key, value, revision, created, lease)
                     self._tree.put(entry)
                     if lease is not None:
                         self._keys_of[lease].add(key)

@@ -34,7 +34,7 @@ def keys(mirror: Mirror, scope: tuple[str, ...] = KIND) -> set[str]:
 
 
 def test_scopes_above_a_leaf_go_from_the_kind_down() -> None:
-    assert scopes_above(EP) == [KIND, NS, COMP, EP]
+    assert scopes_above(EP) == (KIND, NS, COMP, EP)
 
 
 def test_a_batch_is_visible_in_every_scope_above_it_and_counts_in_their_digests() -> None:

@@ -69,6 +69,7 @@ CASES = [
                 b"\x81\x01\x01": "int is not allowed for map key",
                 b"\x81\xc4\x01a\x01": "map key b'a' is not text",
                 b"\x91\x81\xc4\x01a\x01": "map key b'a' is not text",
+                b"\x81\xc4\x01a\x81\xa1b\x01": "map key b'a' is not text",
                 b"\xcb\x7f\xf8\0\0\0\0\0\0": "the infinite number or NaN at $",
                 b"\x81\xa1k\x92\x01\xca\xff\x80\0\0": "the infinite number or NaN at $['k'][1]",
                 b"\xd4\x01a": "the ExtType at $",
@@ -207,6 +208,8 @@ def test_a_key_that_is_not_text_is_not_encoded(case, key):
         case.codec.encode({"a": {key: 1}})
     with pytest.raises(CodecError, match="is not text"):
         case.codec.encode({key: 1})
+    with pytest.raises(CodecError, match="is not text"):
+        case.codec.encode({key: {"a": 1}})
 
 
 @pytest.mark.parametrize("value", [object(), {1}, 1j, bytearray(b"x"), range(3)], ids=repr)
