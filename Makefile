@@ -60,8 +60,8 @@ format: $(VENV)/.dev ## Format the code and mend what can be mended.
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-bench: $(VENV)/.dev ## Run the benchmarks.
-	@set -e; for file in $(wildcard benchmarks/bench_*.py); do echo "$$file"; $(BIN)/python "$$file" $(ARGS); done
+bench: $(VENV)/.dev ## Measure for some ten minutes; ARGS="--quick" for a look, "--only NAME" for one.
+	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 lock: $(VENV)/.dev ## Lock the versions anew from pyproject.toml; LOCK_FLAGS=--upgrade for newer ones.
 	$(PIP_COMPILE) --extra http --extra fast --output-file requirements/run.txt pyproject.toml

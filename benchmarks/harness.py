@@ -1,44 +1,97 @@
-"""What the benchmarks share: a daemon of their own as a process, percentiles, and the report."""
+"""What all benchmarks share: a daemon as a process, other processes, percentiles."""
 
 from __future__ import annotations
 
-import asyncio
-import json
+import multiprocessing
 import os
-import signal
 import socket
 import subprocess
 import sys
-from contextlib import asynccontextmanager
+import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import Callable, Iterator, Sequence
+    from multiprocessing.connection import Connection
 
-BIN = Path(sys.executable).parent
+SPAWN = multiprocessing.get_context("spawn")
 
 
 @dataclass(frozen=True)
 class DaemonProcess:
-    """A running discoveryd: its URL and process id."""
+    """A running discoveryd: the port of its requests, and its process id."""
 
-    url: str
+    port: int
     pid: int
 
-    def rss_bytes(self) -> int:
-        """Resident memory now."""
-        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
+    @property
+    def url(self) -> str:
+        return f"zmq://127.0.0.1:{self.port}"
 
     def cpu_s(self) -> float:
-        """Processor time used so far, user and system."""
+        """Processor time used so far, user and system, all threads."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def memory_bytes(self) -> int:
+        """Memory that is its own (USS): what the machine would get back if it ended."""
+        lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()
+        private = [line.split()[1] for line in lines if line.startswith("Private_")]
+        return 1024 * sum(map(int, private))
 
-def free_ports() -> int:
+
+@contextmanager
+def daemon(*flags: str) -> Iterator[DaemonProcess]:
+    """Run discoveryd on free loopback ports while the block runs; stopped by its pid."""
+    port = _free_ports()
+    command = [sys.executable, "-m", "discovery.daemon", "--listen", f"zmq://127.0.0.1:{port}"]
+    process = subprocess.Popen([*command, "--http", "off", "--log-level", "warning", *flags])
+    try:
+        while not _is_listening(port):
+            if process.poll() is not None:
+                raise RuntimeError(f"discoveryd ended with {process.returncode}")
+            time.sleep(0.02)
+        yield DaemonProcess(port, process.pid)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def in_child(function: Callable[..., Any], *args: object) -> Any:  # noqa: ANN401 - whatever it returns
+    """Run `function(*args)` in a process of its own, and return what it returns."""
+    with child(_tell, function, *args) as pipe:
+        return pipe.recv()
+
+
+@contextmanager
+def child(function: Callable[..., None], *args: object) -> Iterator[Connection]:
+    """Run `function(pipe, *args)` in a process of its own, which ends with the block."""
+    ours, theirs = SPAWN.Pipe()
+    process = SPAWN.Process(target=function, args=(theirs, *args), daemon=True)
+    process.start()
+    theirs.close()  # so that its end shows here as EOFError
+    try:
+        yield ours
+    finally:
+        process.kill()
+        process.join()
+        ours.close()
+
+
+def quantile(values: Sequence[float], q: float) -> float:
+    """The q-quantile of some values."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * q))]
+
+
+def _tell(pipe: Connection, function: Callable[..., object], *args: object) -> None:
+    pipe.send(function(*args))
+
+
+def _free_ports() -> int:
     """A port that is free now, and whose successor is too."""
     while True:
         with socket.socket() as one, socket.socket() as two:
@@ -46,60 +99,14 @@ def free_ports() -> int:
             port = one.getsockname()[1]
             try:
                 two.bind(("127.0.0.1", port + 1))
-            except OSError:
+            except (OSError, OverflowError):
                 continue
             return port
 
 
-@asynccontextmanager
-async def daemon(*flags: str) -> AsyncGenerator[DaemonProcess]:
-    """Run discoveryd on free loopback ports while the block runs; stopped by its pid."""
-    port = free_ports()
-    url = f"zmq://127.0.0.1:{port}"
-    process = subprocess.Popen(
-        [BIN / "discoveryd", "--listen", url, "--http", "off", "--log-level", "warning", *flags]
-    )
+def _is_listening(port: int) -> bool:
     try:
-        await until_listening(port)
-        yield DaemonProcess(url, process.pid)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(10)
-
-
-async def until_listening(port: int) -> None:
-    """Wait until somebody accepts connections at a loopback port."""
-    while True:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.02)
-            continue
-        writer.close()
-        await writer.wait_closed()
-        return
-
-
-def quantile(values: list[float], q: float) -> float:
-    """The q-quantile of some values."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * q))]
-
-
-def report(title: str, rows: list[dict[str, object]]) -> None:
-    """Print a table for people and one JSON line for programs."""
-    print(f"\n{title}")
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    cells = [names] + [[_text(row.get(name)) for name in names] for row in rows]
-    widths = [max(len(line[n]) for line in cells) for n in range(len(names))]
-    for line in cells:
-        print("  " + "  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)))
-    print(json.dumps({"benchmark": title, "rows": rows}))
-
-
-def _text(value: object) -> str:
-    return (
-        f"{value:,.3g}"
-        if isinstance(value, float) and value < 100
-        else (f"{value:,.0f}" if isinstance(value, float | int) else str(value))
-    )
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,82 @@
+"""Measure the daemon, with raw pyzmq beside it as the ceiling.
+
+Figures are medians of rounds. Everything runs in processes of its own on free loopback ports.
+
+usage: python benchmarks/run.py [--quick] [--only NAME] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asking import keep_alives, registrations
+from fanout import fanout
+from figures import table
+from growth import growth
+from machine import Usage, describe
+from scale import Scale
+from transport import transport
+from visible import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from figures import Figure
+
+BENCHMARKS: Mapping[str, Callable[[Scale], Sequence[Figure]]] = {
+    "transport": transport,
+    "keep_alives": keep_alives,
+    "registrations": registrations,
+    "visible": visible,
+    "growth": growth,
+    "fanout": fanout,
+}
+
+
+def measured(name: str, scale: Scale) -> Mapping[str, object]:
+    """Run one benchmark, print its table, and return its figures for programs."""
+    began, usage = time.monotonic(), Usage()
+    rows = [figure.as_json() for figure in BENCHMARKS[name](scale)]
+    took_s, others = time.monotonic() - began, usage.of_others()
+    print(f"\n{name} ({took_s:.0f} s; other programs used {others:.1f} cores meanwhile)")
+    lines = table(rows)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        print(f"  {'  '.join(cells)}".rstrip(), flush=True)
+    return {
+        "benchmark": name,
+        "took_s": round(took_s, 1),
+        "cores_used_by_others": round(others, 2),
+        "figures": rows,
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="little of it, to see that it works")
+    parser.add_argument("--only", choices=BENCHMARKS, help="one benchmark")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    options = parser.parse_args()
+    about = {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "is_quick": options.quick,
+        **describe(),
+    }
+    print(", ".join(f"{name} {value}" for name, value in about.items()))
+    names = [options.only] if options.only else list(BENCHMARKS)
+    results = [measured(name, Scale(options.quick)) for name in names]
+    if options.json:
+        text = json.dumps({"about": about, "results": results}, indent=1, ensure_ascii=False)
+        options.json.write_text(text + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
