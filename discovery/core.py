@@ -120,7 +120,7 @@ class Core:
         self._beat_due = self._now()
         self.recovery.begin(self._beat_due)
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(self.store.aclose)
+            await stack.enter_async_context(self.store)
             await stack.enter_async_context(self.replica)
             await stack.enter_async_context(self._requests)
             await stack.enter_async_context(running(self._beat_for_ever()))

@@ -70,8 +70,7 @@ class Decider:
         """Wait until the mirror has all that is committed by now."""
         try:
             async with asyncio.timeout(_CATCH_UP_S):
-                snapshot = await self._store.snapshot("session/none/")
-                await self._replica.reached(snapshot.revision)
+                await self._replica.reached(await self._store.commit([]))
         except TimeoutError:
             why = f"this daemon could not catch up with its store within {_CATCH_UP_S:g} s"
             raise UnavailableError(why) from None

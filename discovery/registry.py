@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _RENEWALS_PER_TTL = 3
 _CLEAN_UP_S = 2.0
+_SHOW_S = 1.0
 
 T = TypeVar("T")
 
@@ -155,8 +156,8 @@ class Registry:
     async def persist(self, attempt: Callable[[], Awaitable[int]]) -> int:
         """Decide, and see to it that whoever lists from now on finds what was decided."""
         revision = await self._decider.decide(attempt)
-        self._replica.drain()
         self.answered = max(self.answered, revision)
+        await self._show(revision)
         return revision
 
     # ---- the deciding step
@@ -182,8 +183,9 @@ class Registry:
     async def _try_revoke(
         self, instance_id: int, token: str, cause: Cause, detail: str | None
     ) -> int:
-        self.sessions.of(instance_id, token)
-        return await self._store.revoke(instance_id, cause, detail)
+        entry, _ = self.sessions.of(instance_id, token)
+        guards = [AtRevision(entry.key, entry.revision)] if self._store.has_guards else []
+        return await self._store.revoke(instance_id, cause, detail, guards)
 
     async def _try_register(self, caller: Caller, unit: Unit) -> int:
         mirror = self._replica.mirror
@@ -276,14 +278,23 @@ class Registry:
         key, record = session_key(instance_id), SessionRecord(hash_token(token), 0, ttl_s)
         try:
             put = Put(key, record.encode(), instance_id)
-            await self.commit([put], [AtRevision(key, 0)])
+            revision = await self.commit([put], [AtRevision(key, 0)])
         except (Exception, asyncio.CancelledError):
             with suppress(DiscoveryError, TimeoutError):  # it ends by itself then
                 async with asyncio.timeout(_CLEAN_UP_S):
                     await self._store.revoke(instance_id, Cause.REVOKED)
             raise
-        self._replica.drain()
+        await self._show(revision)
         return record
+
+    async def _show(self, revision: int) -> None:
+        """Wait until what was committed is visible here; should that take long, lists wait for it.
+
+        The caller's next request, and the next one about its endpoint, are then decided on it.
+        """
+        with suppress(TimeoutError, UnavailableError):
+            async with asyncio.timeout(_SHOW_S):
+                await self._replica.reached(revision)
 
     def _granted(self, ttl_s: float, record: SessionRecord) -> Granted:
         """Renewals come often enough that all arrive within a recovery, however long the TTL."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from discovery.feed import Feed
     from discovery.mirror import Mirror
     from discovery.protocol import Event, Record
-    from discovery.store import Batch, Entry, Snapshot, Store, Watch
+    from discovery.store import Batch, Entry, Store, Watch
 
 logger = logging.getLogger(__name__)
 
@@ -134,9 +134,15 @@ class Replica:
             except CompactedError as error:
                 self.relists += 1
                 logger.warning("store history lost, loading anew", extra={"why": str(error)})
+            except UnavailableError as error:
+                if not self._loaded.is_set():
+                    raise
+                logger.warning("store away, loading anew soon", extra={"why": str(error)})
+                await asyncio.sleep(_RELOAD_AFTER_S)
 
     async def _follow_from_snapshot(self) -> None:
-        snapshot = await self._snapshot()
+        """Load all there is and follow it. When the store is away, what is known stays."""
+        snapshot = await self._store.snapshot("")
         async with self._store.watch("", snapshot.revision) as watch:
             if self._store.epoch != self.feed.epoch:
                 self._marks.clear()  # they are of other revisions
@@ -151,17 +157,6 @@ class Replica:
                     self.drain()
             finally:
                 self._watch = None
-
-    async def _snapshot(self) -> Snapshot:
-        """Load all there is. Once loaded, wait for a store that is away: what is known stays."""
-        while True:
-            try:
-                return await self._store.snapshot("")
-            except UnavailableError as error:
-                if not self._loaded.is_set():
-                    raise
-                logger.warning("store away, loading anew soon", extra={"why": str(error)})
-            await asyncio.sleep(_RELOAD_AFTER_S)
 
     def _note_session_ends(self, batch: Batch) -> None:
         for change in batch.changes:

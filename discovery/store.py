@@ -148,6 +148,9 @@ class Watch(Protocol):
 class Store(Protocol):
     """Records under keys, each owned by a lease, with one growing revision over all of them.
 
+    Entered before it is used, which raises `UnavailableError` when it cannot be reached; left, it
+    frees everything, and leases and records are left to its own rules.
+
     Prefixes are "" or end with "/"; another one raises `InvalidArgumentError`. The revision grows
     with every commit that changes something. A put changes something even when the value is the
     same. Any call may raise `UnavailableError`, after which nobody knows whether it was done.
@@ -155,6 +158,9 @@ class Store(Protocol):
 
     has_guards: bool
     """False: a commit with guards is refused, and the registry goes by way of `pending/`."""
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(self, *_: object) -> None: ...
 
     @property
     def epoch(self) -> str:
@@ -203,23 +209,30 @@ class Store(Protocol):
         """
         ...
 
-    async def revoke(self, lease_id: int, cause: Cause, detail: str | None = None) -> int:
+    async def revoke(
+        self,
+        lease_id: int,
+        cause: Cause,
+        detail: str | None = None,
+        guards: Sequence[Guard] = (),
+    ) -> int:
         """End the lease and delete its keys in one commit; return the revision of that.
 
         Cause and detail are handed to watchers by a store that can. Of a lease without keys it is
         the current revision. A lease that ends by itself deletes its keys in one commit too. Raises
-        `LeaseExpiredError` when there is no such lease.
+        `LeaseExpiredError` when there is no such lease, and for `guards` what `commit` does.
         """
         ...
 
     async def commit(self, ops: Sequence[Op], guards: Sequence[Guard] = ()) -> int:
         """Apply all of `ops` at one revision and return it, or change nothing.
 
-        A commit that changes nothing returns the current revision. Raises `GuardFailedError` when a
-        guard does not hold. Raises `LeaseExpiredError` when a put names a lease that has ended.
-        Raises `InvalidArgumentError` when a key appears twice, when keys of more than one lease are
-        touched, when there is more than one prefix guard, or when the store has no guards and is
-        given one.
+        A commit that changes nothing returns the current revision, which watches come to. Raises
+        `GuardFailedError` when a guard does not hold. Raises `LeaseExpiredError` when a put names a
+        lease that has ended. Raises `InvalidArgumentError` when a key appears twice, when puts name
+        more than one lease, when there is more than one prefix guard, or when the store has no
+        guards and is given one. Of the keys that are there, a commit touches those of one lease at
+        most; a store that sees it refuses anything else.
         """
         ...
 
@@ -234,14 +247,8 @@ class Store(Protocol):
         """Follow every change under `prefix` after the revision `after`.
 
         There is one batch a revision, once, in order. Revisions that touch nothing under the prefix
-        are left out. Entering raises `CompactedError` when the changes after `after` are no longer
-        all kept, or when `after` is above the store's revision.
-        """
-        ...
-
-    async def aclose(self) -> None:
-        """Free everything. Safe to call twice.
-
-        Leases and records are left to the store's own rules.
+        are left out, or are empty batches, which tell how far the watch has come. Entering raises
+        `CompactedError` when the changes after `after` are no longer all kept, or when `after` is
+        above the store's revision.
         """
         ...

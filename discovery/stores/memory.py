@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from discovery.errors import AlreadyExistsError, InvalidArgumentError, LeaseExpiredError
 from discovery.events import Cause
@@ -56,6 +56,13 @@ class MemoryStore:
         self._timer: asyncio.TimerHandle | None = None
         self._look_at = float("inf")
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop the timer. Records are gone with the object."""
+        self._stop_timer()
+
     def age_s(self) -> float:
         """Return 0: what a watch hands over is the store itself."""
         return 0.0
@@ -80,10 +87,18 @@ class MemoryStore:
             raise LeaseExpiredError(_NO_LEASE.format(lease_id))
         return ttl_s
 
-    async def revoke(self, lease_id: int, cause: Cause, detail: str | None = None) -> int:
+    async def revoke(
+        self,
+        lease_id: int,
+        cause: Cause,
+        detail: str | None = None,
+        guards: Sequence[Guard] = (),
+    ) -> int:
         """See `Store`."""
         now = self._now()
         self._end_due(now)
+        for guard in guards:
+            self._check_guard(guard)
         if not self._leases.end(lease_id):
             raise LeaseExpiredError(_NO_LEASE.format(lease_id))
         if not self._leases:
@@ -106,10 +121,6 @@ class MemoryStore:
     def watch(self, prefix: str, after: int) -> Watch:
         """See `Store`. A watch holds a position, not a copy: a slow one costs nothing."""
         return self._history.watch(check_prefix(prefix), after)
-
-    async def aclose(self) -> None:
-        """Stop the timer. Records are gone with the object."""
-        self._stop_timer()
 
     # ---- commits
 

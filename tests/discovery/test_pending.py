@@ -130,11 +130,10 @@ async def test_wherever_one_crashes_the_others_are_decided_and_agree(
 
 @pytest.fixture
 async def store() -> AsyncGenerator[GuardlessStore]:
-    store = GuardlessStore()
-    for lease_id in (1, 2):
-        await store.grant(lease_id, 3600.0)
-    yield store
-    await store.aclose()
+    async with GuardlessStore() as store:
+        for lease_id in (1, 2):
+            await store.grant(lease_id, 3600.0)
+        yield store
 
 
 def contender(lease_id: int, *names: str) -> Contender:

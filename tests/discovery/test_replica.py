@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from discovery.errors import UnavailableError
+from discovery.errors import PermissionDeniedError, UnavailableError
 from discovery.events import Cause
 from discovery.replica import Replica
 from discovery.settings import LimitSettings
@@ -201,6 +201,9 @@ async def test_history_lost_before_the_watch_begins_is_no_end() -> None:
 class BrokenWatch:
     """Raises anything but CompactedError."""
 
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -208,18 +211,30 @@ class BrokenWatch:
         """Nothing to free."""
 
     def ready(self) -> Sequence[object]:
-        raise UnavailableError("gone")
+        return []
 
     async def wait(self) -> None:
-        raise UnavailableError("gone")
+        raise self._error
 
 
 async def test_a_store_that_fails_ends_the_replica_with_the_reason() -> None:
     store = memory_store()
-    store.watch = lambda prefix, after: BrokenWatch()  # type: ignore[method-assign,assignment,return-value]
-    with pytest.raises(UnavailableError, match="gone"):
+    store.watch = lambda prefix, after: BrokenWatch(PermissionDeniedError("no"))  # type: ignore[method-assign,assignment,return-value]
+    with pytest.raises(PermissionDeniedError, match="no"):
         async with Daemon(store).replica:
             await asyncio.sleep(10)
+
+
+async def test_a_store_that_is_away_is_followed_again_when_it_is_back() -> None:
+    store = memory_store()
+    store.watch = lambda prefix, after: BrokenWatch(UnavailableError("gone"))  # type: ignore[method-assign,assignment,return-value]
+    daemon = Daemon(store)
+    async with daemon.replica:
+        await asyncio.sleep(10)
+        del store.watch  # type: ignore[method-assign]
+        await store.commit([Put(KEY, record())])
+        await asyncio.sleep(1)
+        assert daemon.replica.mirror.get(KEY)
 
 
 # ---- publishing
@@ -330,15 +345,14 @@ async def test_another_epoch_forgets_the_times_of_the_old_revisions() -> None:
 
 
 async def test_leases_that_end_are_published_with_their_cause() -> None:
-    store = memory_store()
-    daemon = Daemon(store)
-    async with daemon.replica:
-        await store.grant(1, 10.0)
-        await store.commit([Put(KEY, record(), 1)])
-        await asyncio.sleep(11)
-        causes = [change.cause for event in daemon.events for change in event.changes]
+    async with memory_store() as store:
+        daemon = Daemon(store)
+        async with daemon.replica:
+            await store.grant(1, 10.0)
+            await store.commit([Put(KEY, record(), 1)])
+            await asyncio.sleep(11)
+            causes = [change.cause for event in daemon.events for change in event.changes]
     assert causes == [None, Cause.LEASE_EXPIRED]
-    await store.aclose()
 
 
 def test_compacted_is_told_apart_by_its_code() -> None:

@@ -161,8 +161,14 @@ class Way:
     async def keep_alive(self, lease_id: int) -> float:
         return await self._ask(lambda store: store.keep_alive(lease_id))
 
-    async def revoke(self, lease_id: int, cause: Cause, detail: str | None = None) -> int:
-        return await self._ask(lambda store: store.revoke(lease_id, cause, detail))
+    async def revoke(
+        self,
+        lease_id: int,
+        cause: Cause,
+        detail: str | None = None,
+        guards: Sequence[Guard] = (),
+    ) -> int:
+        return await self._ask(lambda store: store.revoke(lease_id, cause, detail, guards))
 
     async def commit(self, ops: Sequence[Op], guards: Sequence[Guard] = ()) -> int:
         return await self._ask(lambda store: store.commit(ops, guards))
@@ -183,7 +189,10 @@ class Way:
         assert not prefix
         return Following(self, after)
 
-    async def aclose(self) -> None:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         """Nothing to free."""
 
     # ---- requests

@@ -114,7 +114,7 @@ class Run:
     def close(self) -> None:
         for coro in self._coros:
             coro.close()
-        _finish(self.store.aclose())
+        _finish(self.store.__aexit__())
 
     def take(self, choice: Choice) -> None:
         """Let something happen."""

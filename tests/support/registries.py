@@ -110,15 +110,12 @@ class Worker:
 @asynccontextmanager
 async def serving(*daemons: Daemon) -> AsyncGenerator[None]:
     """Run daemons on one store, and close that afterwards."""
-    try:
+    async with daemons[0].store, daemons[0].replica:
         if len(daemons) == 1:
-            async with daemons[0].replica:
-                yield
+            yield
         else:
-            async with daemons[0].replica, serving_rest(daemons[1:]):
+            async with serving_rest(daemons[1:]):
                 yield
-    finally:
-        await daemons[0].store.aclose()
 
 
 @asynccontextmanager

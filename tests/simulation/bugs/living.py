@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from discovery.core import Core
@@ -14,7 +15,7 @@ from discovery.registry import Granted, Registry
 from discovery.replica import Replica
 from discovery.service import Service
 from discovery.session import Session
-from discovery.store import Change
+from discovery.store import Change, CompactedError
 from discovery.stores.history import HistoryWatch
 from discovery.stores.memory import MemoryStore
 from tests.simulation.bugs.planting import naming
@@ -158,4 +159,9 @@ def _(patch: Patch) -> None:
 
 @bug("a store that is away ends the daemon")
 def _(patch: Patch) -> None:
-    patch.around(Replica, "_snapshot", lambda _, self: self._store.snapshot(""))
+    async def follow(_: Any, self: Replica) -> None:
+        while True:
+            with suppress(CompactedError):
+                await self._follow_from_snapshot()
+
+    patch.around(Replica, "_follow", follow)
