@@ -6,9 +6,8 @@ PYTHON ?= python3
 # More for the program: `make run ARGS="--store memory:// --log-level debug"`, and
 # `make test ARGS="-k lease -x"`, which leaves out the coverage gates.
 ARGS ?=
-# What the tests need besides python3-venv. None yet; tests against real servers will add
-# etcd-server, etcd-client, nats-server. Their services are not started on installing.
-DEBIAN_TEST_PACKAGES :=
+# What the tests need besides python3-venv. Services are not started on installing.
+DEBIAN_TEST_PACKAGES := etcd-server etcd-client
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,7 +20,7 @@ SANS_IO = $(shell sed -n '/^\[importlinter:contract:sans-io\]/,/^forbidden_modul
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test sim lint format bench lock clean
+.PHONY: help run demo test sim lint format bench lock proto clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z]\+\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -65,8 +64,14 @@ bench: $(VENV)/.dev ## Measure for some ten minutes; ARGS="--quick" for a look, 
 
 lock: $(VENV)/.dev ## Lock the versions anew from pyproject.toml; LOCK_FLAGS=--upgrade for newer ones.
 	$(PIP_COMPILE) --extra http --extra fast --output-file requirements/run.txt pyproject.toml
-	$(PIP_COMPILE) --extra http --extra fast --extra test --extra dev \
+	$(PIP_COMPILE) --extra http --extra fast --extra etcd --extra test --extra dev \
 		--constraint requirements/run.txt --output-file requirements/dev.txt pyproject.toml
+
+# The version is the oldest whose output the protobuf versions of pyproject.toml all accept.
+proto: ## Make the etcd messages anew from etcd.proto, with a compiler in an environment of its own.
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && $(PYTHON) -m venv "$$dir" \
+		&& "$$dir/bin/pip" install --quiet --disable-pip-version-check grpcio-tools==1.66.2 "setuptools<80" \
+		&& "$$dir/bin/python" -m grpc_tools.protoc -I. --python_out=. --pyi_out=. $(wildcard discovery/stores/*/*.proto)
 
 clean: ## Remove everything that the other targets make.
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .hypothesis

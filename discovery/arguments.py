@@ -44,8 +44,8 @@ def is_embedded(url: object) -> bool:
     if not isinstance(url, str):
         raise InvalidArgumentError(f"url {shown(url)}: expected a text such as zmq://host:port")
     is_store = url.partition("://")[0] in STORE_SCHEMES
-    if is_store:
-        check_store_url(url)
+    if is_store and check_store_url(url) == "etcd":
+        return True
     try:
         for address in parse_url(url):
             open_rpc_client(address, _ignore)  # connects only when entered

@@ -264,8 +264,9 @@ def connect(
     """Return a way into the registry at `url`; connects when entered with `async with`.
 
     Args:
-        url: `zmq://host:port[,host:port]` for daemons of one registry, or `memory://[name]` for one
-            inside this process, shared by its name.
+        url: `zmq://host:port[,host:port]` for daemons of one registry; `memory://[name]` for one
+            inside this process, shared by its name; `etcd://host:port[,host:port]` for the one that
+            is kept there, without a daemon.
         lease_ttl_s: seconds, 1 to 3600, that registrations outlive this process when it dies.
         instance_id: 1 to 2^64 - 1; None mints one below 2^53. Keep it to come back as the same.
         connect_timeout_s: seconds within which a daemon must answer.

@@ -218,7 +218,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"discoveryd: {error}", file=sys.stderr)  # noqa: T201 - before or without a log
         return _USAGE_ERROR
     except (DiscoveryError, TransportError) as error:
-        hint = "; does another discoveryd run there?" if error.retryable else ""
+        is_taken = isinstance(error, TransportError) and error.retryable
+        hint = "; does another discoveryd run there?" if is_taken else ""
         print(f"discoveryd: cannot serve: {error}{hint}", file=sys.stderr)  # noqa: T201
         return 1
     return 0

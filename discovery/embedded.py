@@ -1,12 +1,13 @@
 """A registry inside the process that uses it: the daemon's core, reached without a network.
 
 Lives on the I/O thread. `memory://name` is one registry for the whole process while anybody uses
-it.
+it; with `etcd://…` all who use the same URL share one connection and one view.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -17,14 +18,13 @@ from discovery.background import Hosted
 from discovery.clock import now_ms
 from discovery.core import Core
 from discovery.settings import DaemonSettings
-from transports.address import parse_url
+from transports.address import Address, parse_url
 from transports.opening import open_publisher, open_rpc_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from discovery.background import Background
-    from transports.address import Address
 
 
 class _Embedded:
@@ -48,7 +48,7 @@ async def embedded(url: str, background: Background) -> AsyncGenerator[Address]:
     cores = _cores.setdefault(background, {})
     shared = cores.setdefault(url, _Embedded())
     shared.users += 1
-    (address,) = parse_url(url)
+    address = _address_of(url)
     try:
         async with shared.turn:
             if shared.hosted is None or shared.hosted.has_ended:
@@ -63,6 +63,14 @@ async def embedded(url: str, background: Background) -> AsyncGenerator[Address]:
                 shared.hosted = None
         if not shared.users:
             cores.pop(url, None)
+
+
+def _address_of(url: str) -> Address:
+    """Return where in this process the registry of store `url` is reached."""
+    if url.startswith("memory://"):
+        (address,) = parse_url(url)
+        return address
+    return Address(scheme="memory", host=f"embedded-{hashlib.sha256(url.encode()).hexdigest()}")
 
 
 @asynccontextmanager

@@ -7,15 +7,19 @@ ZMQ's sockets end a little after they were told to.
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import grpc.aio
 import hypothesis
 import pytest
 import pytest_asyncio
 from blockbuster import blockbuster_ctx
+
+from tests.support.etcd import Etcd, etcd_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -44,6 +48,21 @@ def _open_sockets() -> frozenset[str]:
 
 def _wait_a_little() -> None:
     time.sleep(0.005)  # real, also where the loop's time is virtual
+
+
+@pytest.fixture(scope="session")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
+    """An etcd for those who only need one, and keys of their own in it."""
+    with etcd_server(tmp_path_factory.mktemp("etcd")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def grpc_is_there() -> Iterator[None]:
+    """gRPC's thread and sockets, one set for the whole process, are there before any test."""
+    grpc.aio.init_grpc_aio()
+    yield
+    grpc.aio.shutdown_grpc_aio()
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +102,7 @@ async def no_leaked_tasks_and_sockets() -> AsyncGenerator[None]:
         leaked_sockets = _open_sockets() - sockets
         if not (leaked_tasks or leaked_sockets) or time.monotonic() > deadline:
             break
+        gc.collect()  # gRPC closes a connection with the last object that refers to it
         _wait_a_little()
     assert not leaked_tasks, f"leaked tasks: {leaked_tasks}"
     assert not leaked_sockets, f"leaked sockets: {leaked_sockets}"

@@ -487,7 +487,7 @@ def test_a_bad_argument_is_refused_at_once(options, text):
     ("url", "text"),
     [
         ("file:///tmp/x", "'file' does not exist in this version"),
-        ("etcd://h:2379", "'etcd' does not exist in this version"),
+        ("etcd://h", "has no port"),
         ("kubernetes://ns", "'kubernetes' does not exist in this version"),
         ("nats://h:4222", "NATS is not available in this version"),
         ("tcp://h:4222", "no transport for 'tcp'"),

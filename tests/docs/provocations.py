@@ -53,7 +53,8 @@ async def arguments() -> list[str]:
     return [
         await of(entering(nobody, connect_timeout_s=0.2)),
         await of(entering(URL, lease_ttl_s=0.5)),
-        await of(entering("etcd://127.0.0.1:2379")),
+        await of(entering("kubernetes://ns")),
+        await of(entering(f"etcd://127.0.0.1:{free_ports()}")),
         await of(entering("127.0.0.1:4710")),
         await of(unentered.register(ENDPOINT)),
         await of(made(ModelSpec, **PLACE, card={})),

@@ -13,7 +13,7 @@ import pytest
 from discovery import errors
 from tests.docs import provocations
 from tests.support.documents import ROOT, own_environ
-from tests.support.processes import DISCOVERYD
+from tests.support.processes import DISCOVERYD, free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,7 +65,8 @@ async def test_the_messages_of_the_daemon_are_those_that_are_said(tmp_path):
         said = [
             await refusal("--lease-recovery-s", "1d"),
             await refusal("--listen", "zmq://0.0.0.0:4710"),
-            await refusal("--store", "etcd://127.0.0.1:2379"),
+            await refusal("--store", "kubernetes://ns"),
+            await refusal("--store", f"etcd://127.0.0.1:{free_ports()}", code=1),
             await refusal("--config", str(broken)),
             await refusal(env={"DISCOVERY_LEASE_TTL": "3"}),
             await refusal("--listen", f"zmq://{taken}", "--http", "off", code=1),

@@ -30,7 +30,7 @@ async def output_of(*flags: str, env: dict[str, str] | None = None) -> tuple[int
         (["--lease-recovery-s", "soon"], "setting 'lease.recovery_s' from flag"),
         (["--listen", "zmq://0.0.0.0:4710"], "a loopback address"),
         (["--listen", "nonsense"], "nonsense"),
-        (["--store", "etcd://127.0.0.1:2379"], "does not exist in this version"),
+        (["--store", "file:///tmp/x"], "does not exist in this version"),
         (["--store", "sqlite://"], "setting 'store' from flag --store"),
         (["--listen", "nats://127.0.0.1:4222"], "setting 'listen' from flag --listen"),
         (["--config", "/nowhere.toml"], "/nowhere.toml"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
@@ -17,6 +17,7 @@ from discovery.errors import (
 )
 from discovery.events import Cause
 from discovery.store import Batch, Change, CompactedError, Entry, Put, Snapshot, Store, Watch
+from discovery.stores.etcd.store import EtcdStore
 from discovery.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -80,8 +81,16 @@ class GuardlessStore:
         self._arm(lease_id, ttl_s)
         return ttl_s
 
-    async def revoke(self, lease_id: int, cause: Cause, detail: str | None = None) -> int:
+    async def revoke(
+        self,
+        lease_id: int,
+        cause: Cause,
+        detail: str | None = None,
+        guards: Sequence[Guard] = (),
+    ) -> int:
         await self.before("revoke")
+        if guards:
+            raise InvalidArgumentError("this store has no guards")
         self._living(lease_id)
         return self._end(lease_id, cause, detail)
 
@@ -182,7 +191,10 @@ class GuardlessStore:
     async def change(self) -> None:
         await self._changed.wait()
 
-    async def aclose(self) -> None:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         for _, timer in self._leases.values():
             timer.cancel()
 
@@ -240,6 +252,12 @@ class SteppedStore:
     def __getattr__(self, name: str) -> object:
         return getattr(self._store, name)
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._store.__aexit__(*exc)
+
     def hold(self) -> None:
         """Let nothing that happens arrive at the watches."""
         self._may_arrive.clear()
@@ -256,9 +274,9 @@ class SteppedStore:
         await self.before("keep_alive")
         return await self._store.keep_alive(lease_id)
 
-    async def revoke(self, lease_id: int, cause: Cause, detail: str | None = None) -> int:
+    async def revoke(self, lease_id: int, *said: Any) -> int:
         await self.before("revoke")
-        return await self._store.revoke(lease_id, cause, detail)
+        return await self._store.revoke(lease_id, *said)
 
     async def commit(self, ops: Sequence[Op], guards: Sequence[Guard] = ()) -> int:
         await self.before("commit")
@@ -298,31 +316,68 @@ def memory_store(history_revisions: int = 1000, *, seed: int = 1) -> MemoryStore
     return MemoryStore(history_revisions=history_revisions, rng=random.Random(seed))
 
 
+def etcd_store(history_revisions: int, request: pytest.FixtureRequest) -> Store:
+    """Return a store in the etcd of this run of the tests, with keys of its own."""
+    etcd = request.getfixturevalue("etcd")
+    rng = random.Random()
+    return EtcdStore(
+        etcd.own_url(), most_waiting=history_revisions, rng=rng, probe_s=PROBES_NEVER_S
+    )
+
+
+PROBES_NEVER_S = 3600.0  # tests count revisions
+
+
 @dataclass(frozen=True)
 class StoreCase:
     """A store, and what is particular to it."""
 
-    new: Callable[[int], Store]
+    new: Callable[[int, pytest.FixtureRequest], Store]
     """Makes an empty one that keeps as many revisions."""
 
     has_guards: bool
     hands_on_causes: bool
-    notices_pauses: bool
+    notices_pauses: bool = False
     outlives_daemon: bool = False
+    is_here: bool = True
+    """In this process: time is virtual, what is committed is at hand at once, history is short,
+    and it sees whose keys a commit touches."""
+
+    ttl_s: float = 10.0
+    grace_s: float = 0.0
+    """How much later than that a lease may end."""
 
 
 STORE_CASES = [
     pytest.param(
-        StoreCase(memory_store, has_guards=True, hands_on_causes=True, notices_pauses=True),
+        StoreCase(
+            lambda history, _: memory_store(history),
+            has_guards=True,
+            hands_on_causes=True,
+            notices_pauses=True,
+        ),
         id="memory",
+        marks=pytest.mark.looptime,
     ),
     pytest.param(
         StoreCase(
-            lambda history: GuardlessStore(history_revisions=history),
+            lambda history, _: GuardlessStore(history_revisions=history),
             has_guards=False,
             hands_on_causes=True,
-            notices_pauses=False,
         ),
         id="guardless",
+        marks=pytest.mark.looptime,
+    ),
+    pytest.param(
+        StoreCase(
+            etcd_store,
+            has_guards=True,
+            hands_on_causes=True,
+            outlives_daemon=True,
+            is_here=False,
+            ttl_s=1.0,
+            grace_s=2.0,
+        ),
+        id="etcd",
     ),
 ]

@@ -1,0 +1,1 @@
+"""The store on etcd; see `store`. Needs the extra `etcd`."""

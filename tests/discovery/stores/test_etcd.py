@@ -1,0 +1,457 @@
+"""The etcd store against a real etcd that is killed, stopped, emptied, restored and cut off."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from discovery.errors import InvalidArgumentError, LeaseExpiredError, UnavailableError
+from discovery.events import Cause
+from discovery.store import (
+    AtRevision,
+    CompactedError,
+    Delete,
+    GuardFailedError,
+    NoPutAfter,
+    Put,
+)
+from discovery.stores.etcd.store import EtcdStore
+from tests.support.etcd import Etcd, etcd_server
+from tests.support.places import until
+from tests.support.proxy import proxy
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Iterator
+    from pathlib import Path
+
+    from discovery.store import Batch, Watch
+    from tests.support.proxy import Proxy
+
+PROBE_S = 0.1
+PATIENCE_S = 30.0
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Etcd]:
+    """An etcd of this test's, to be ill-treated."""
+    with etcd_server(tmp_path) as server:
+        yield server
+
+
+@asynccontextmanager
+async def opened(url: str, *, probe_s: float = PROBE_S) -> AsyncGenerator[EtcdStore]:
+    async with EtcdStore(url, most_waiting=1000, rng=random.Random(), probe_s=probe_s) as store:
+        yield store
+
+
+@asynccontextmanager
+async def following(store: EtcdStore) -> AsyncGenerator[Watch]:
+    """Load and watch, as a daemon does."""
+    snapshot = await store.snapshot("")
+    async with store.watch("", snapshot.revision) as watch:
+        yield watch
+
+
+def through(way: Proxy) -> str:
+    return f"etcd://127.0.0.1:{way.port}"
+
+
+async def aside(work: Callable[..., object], *args: object) -> None:
+    """Do something that takes its time, on another thread."""
+    await asyncio.to_thread(work, *args)
+
+
+async def put(store: EtcdStore, key: str, value: bytes = b"", lease: int | None = None) -> int:
+    return await store.commit([Put(key, value, lease)])
+
+
+async def shown(watch: Watch, *keys: str) -> list[Batch]:
+    """Take what the watch has until the last of `keys` came; each must come once, in order."""
+    batches: list[Batch] = []
+    async with asyncio.timeout(PATIENCE_S):
+        while len(changed(batches)) < len(keys):
+            await watch.wait()
+            batches += [batch for batch in watch.ready() if batch.changes]
+    assert changed(batches) == list(keys)
+    return batches
+
+
+async def breaks(watch: Watch) -> CompactedError:
+    """Wait until a watch says that all must be loaded anew."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                await watch.wait()
+                watch.ready()
+            except CompactedError as error:
+                return error
+
+
+async def is_back(store: EtcdStore) -> None:
+    """Wait until etcd answers again."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                await store.commit([])
+            except UnavailableError:
+                await asyncio.sleep(0.05)
+            else:
+                return
+
+
+def changed(batches: list[Batch]) -> list[str]:
+    return [change.key for batch in batches for change in batch.changes]
+
+
+# ---- what lies in etcd
+
+
+async def test_a_witness_finds_records_as_they_are_under_their_lease(own: Etcd) -> None:
+    async with opened(own.url) as store:
+        await store.grant(7, 60.0)
+        revision = await put(store, "v1/instances/ns/c/e/7", b'{"x":1}', lease=7)
+        witness = own.witness
+        (kv,) = (await asyncio.to_thread(witness.range, "v1/", prefix=True)).kvs
+        assert (kv.key, kv.value, kv.lease) == (b"v1/instances/ns/c/e/7", b'{"x":1}', 7)
+        assert (kv.mod_revision, kv.create_revision) == (revision, revision)
+        ttl = await asyncio.to_thread(witness.lease_time_to_live, 7, keys=True)
+        assert (int(ttl.grantedTTL), list(ttl.keys)) == (60, [b"v1/instances/ns/c/e/7"])
+
+
+async def test_what_a_witness_writes_is_seen_with_its_lease(own: Etcd) -> None:
+    witness = own.witness
+
+    def write() -> None:
+        witness.lease_grant(60, 8)
+        witness.put("v1/mdc/a/b/c/8", b"theirs", lease=8)
+        witness.put("somebody/else", b"is not ours")
+        witness.delete_range("v1/mdc/a/b/c/8")
+
+    async with opened(own.url) as store, following(store) as watch:
+        await aside(write)
+        came, went = await shown(watch, "v1/mdc/a/b/c/8", "v1/mdc/a/b/c/8")
+        (change,) = came.changes
+        assert change.entry is not None
+        assert (change.entry.value, change.entry.lease) == (b"theirs", 8)
+        assert (went.changes[0].entry, went.changes[0].cause) == (None, None)
+        assert (await store.snapshot("")).entries == []
+
+
+async def test_a_key_that_is_no_text_harms_nobody(own: Etcd) -> None:
+    async with opened(own.url) as store, following(store) as watch:
+        await aside(own.witness.put, b"v1/mdc/\xff\xfe/1", b"x")
+        (batch,) = await shown(watch, r"v1/mdc/\xff\xfe/1")
+        assert [e.key for e in (await store.snapshot("")).entries] == changed([batch])
+
+
+async def test_registries_with_prefixes_do_not_see_each_other(own: Etcd) -> None:
+    async with opened(own.url) as one, opened(f"{own.url}?prefix=two/") as two:
+        assert one.registry_id != two.registry_id
+        await put(one, "v1/a")
+        await put(two, "v1/b")
+        for store, key in ((one, "v1/a"), (two, "v1/b")):
+            assert [e.key for e in (await store.snapshot("")).entries] == [key]
+
+
+async def test_stores_on_one_registry_agree_on_what_it_is(own: Etcd) -> None:
+    async with asyncio.TaskGroup() as group:
+        all_open = asyncio.Barrier(5)
+
+        async def look() -> tuple[str, str | None]:
+            async with opened(own.url) as store:
+                await all_open.wait()
+                return store.epoch, store.registry_id
+
+        looks = [group.create_task(look()) for _ in range(5)]
+    assert len({look.result() for look in looks}) == 1
+
+
+async def test_a_large_registry_is_loaded_page_by_page(own: Etcd, monkeypatch) -> None:
+    monkeypatch.setattr("discovery.stores.etcd.line._PAGE", 7)
+    async with opened(own.url) as store:
+        names = [f"v1/{n:03}" for n in range(50)]
+        for name in names:
+            await put(store, name)
+        assert [e.key for e in (await store.snapshot("")).entries] == names
+        assert [e.key for e in (await store.snapshot("v1/")).entries] == names
+
+
+# ---- commits that share a request
+
+
+async def test_commits_share_requests(own: Etcd) -> None:
+    async with opened(own.url, probe_s=3600.0) as store:
+        async with asyncio.TaskGroup() as group:
+            for n in range(200):
+                group.create_task(put(store, f"v1/{n}"))
+        assert store._committer.requests < 20
+        assert len((await store.snapshot("")).entries) == 200
+
+
+async def test_of_commits_that_exclude_each_other_one_is_done(own: Etcd) -> None:
+    """In one etcd request all of them would pass: it looks at every guard before it writes."""
+    async with opened(own.url) as store:
+        start = (await store.snapshot("")).revision
+        done: list[int] = []
+
+        async def contend(n: int) -> None:
+            try:
+                await store.commit([Put(f"v1/mdc/e/{n}", b"")], [NoPutAfter("v1/mdc/e/", start)])
+                done.append(n)
+            except GuardFailedError:
+                pass
+
+        async with asyncio.TaskGroup() as group:
+            for n in range(64):
+                group.create_task(contend(n))
+        assert [e.key for e in (await store.snapshot("")).entries] == [
+            f"v1/mdc/e/{n}" for n in done
+        ]
+        assert len(done) == 1
+
+
+async def test_a_commit_that_is_refused_takes_no_other_with_it(own: Etcd) -> None:
+    async with opened(own.url) as store:
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(put(store, "v1/0"))  # the others wait for its answer
+            good = [group.create_task(put(store, f"v1/{n}")) for n in (1, 2)]
+            bad = group.create_task(refused(put(store, "v1/3", lease=99), LeaseExpiredError))
+            large = group.create_task(
+                refused(put(store, "v1/4", bytes(2 << 20)), InvalidArgumentError)
+            )
+        assert first.result() < min(task.result() for task in good)
+        assert bad.result()
+        assert large.result()
+        assert [e.key for e in (await store.snapshot("")).entries] == ["v1/0", "v1/1", "v1/2"]
+
+
+async def refused(coro, kind: type[Exception]) -> bool:
+    with pytest.raises(kind):
+        await coro
+    return True
+
+
+async def test_a_caller_who_gives_up_before_his_turn_writes_nothing(own: Etcd) -> None:
+    async with opened(own.url) as store, asyncio.TaskGroup() as group:
+        first = group.create_task(put(store, "v1/0"))
+        await asyncio.sleep(0)
+        second = group.create_task(put(store, "v1/1"))
+        await asyncio.sleep(0)
+        second.cancel()
+        await first
+        assert [e.key for e in (await store.snapshot("")).entries] == ["v1/0"]
+
+
+async def test_more_than_etcd_takes_is_refused_by_its_number(own: Etcd) -> None:
+    async with opened(own.url) as store:
+        with pytest.raises(InvalidArgumentError, match="121 operations or guards, expected 120"):
+            await store.commit([Put(f"v1/{n}", b"") for n in range(121)])
+        await store.commit([Put(f"v1/{n}", b"") for n in range(120)])
+
+
+# ---- etcd goes away and comes back
+
+
+@pytest.mark.parametrize("end", ["kill", "stop"])
+async def test_a_restart_of_etcd_loses_nothing(own: Etcd, end: str) -> None:
+    async with opened(own.url) as store, following(store) as watch:
+        epoch = store.epoch
+        await put(store, "v1/1")
+        await aside(getattr(own, end))
+        with pytest.raises(UnavailableError, match="commit: no answer from etcd"):
+            await put(store, "v1/never")
+        await until(lambda: store.age_s() > 3.0)
+        await aside(own.start)
+        await is_back(store)
+        await put(store, "v1/2")
+        await shown(watch, "v1/1", "v1/2")
+        await until(lambda: watch.ready() is not None and store.age_s() < 0.5)
+        assert (store.epoch, store.pauses) == (epoch, 1)
+
+
+async def test_what_others_wrote_while_we_were_cut_off_is_caught_up_with(own: Etcd) -> None:
+    async with (
+        proxy(own.port) as way,
+        opened(own.url) as other,
+        opened(through(way)) as store,
+        following(store) as watch,
+    ):
+        await put(store, "v1/1")
+        await shown(watch, "v1/1")
+        way.fall_silent()
+        names = [f"v1/x{n}" for n in range(50)]
+        for name in names:
+            await put(other, name)
+        await shown(watch, *names)  # over a new connection
+        assert way.connections > 1
+        assert store.pauses == 1
+
+
+async def test_a_stopped_etcd_is_noticed_and_nothing_is_lost(own: Etcd) -> None:
+    async with opened(own.url) as store, following(store) as watch:
+        own.pause()
+        with pytest.raises(UnavailableError):
+            await put(store, "v1/perhaps")
+        await until(lambda: store.age_s() > 3.0)
+        own.resume()
+        await is_back(store)
+        await put(store, "v1/z")
+        async with asyncio.timeout(PATIENCE_S):
+            batches: list[Batch] = []
+            while changed(batches)[-1:] != ["v1/z"]:
+                await watch.wait()
+                batches += watch.ready()
+        assert set(changed(batches)) <= {"v1/perhaps", "v1/z"}
+        assert store.pauses == 1
+
+
+async def test_an_answer_that_is_lost_leaves_the_outcome_open(own: Etcd) -> None:
+    async with proxy(own.port) as way, opened(through(way)) as store:
+        way.hold_answers()
+        with pytest.raises(UnavailableError):
+            await put(store, "v1/1")
+        way.release()
+        await is_back(store)
+        assert [e.key for e in (await store.snapshot("")).entries] == ["v1/1"]
+
+
+async def test_leases_are_renewed_again_after_a_restart(own: Etcd) -> None:
+    async with opened(own.url) as store:
+        await store.grant(7, 30.0)
+        assert await store.keep_alive(7) == 30.0
+        await aside(own.kill)
+        with pytest.raises(UnavailableError, match="keep-alive: no answer from etcd"):
+            await store.keep_alive(7)
+        await aside(own.start)
+        await is_back(store)
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                try:
+                    assert await store.keep_alive(7) == 30.0
+                    break
+                except UnavailableError:
+                    await asyncio.sleep(0.05)
+
+
+# ---- etcd is not what it was
+
+
+async def test_a_compaction_while_we_were_away_means_loading_anew(own: Etcd) -> None:
+    async with (
+        proxy(own.port) as way,
+        opened(own.url) as other,
+        opened(through(way)) as store,
+        following(store) as watch,
+    ):
+        epoch = store.epoch
+        way.fall_silent()
+        for n in range(5):
+            await put(other, f"v1/{n}")
+        await aside(own.compact)
+        assert "compacted" in str(await breaks(watch)) or "forgotten" in str(await breaks(watch))
+        async with following(store):
+            assert store.epoch == epoch
+
+
+async def test_a_watch_from_what_is_compacted_is_refused(own: Etcd) -> None:
+    async with opened(own.url) as store:
+        first = await put(store, "v1/1")
+        await put(store, "v1/1")
+        await aside(own.compact)
+        with pytest.raises(CompactedError, match="forgotten"):
+            async with store.watch("", first):
+                pass
+
+
+async def test_an_etcd_that_lost_everything_begins_another_epoch(own: Etcd) -> None:
+    async with (
+        opened(own.url) as store,
+        opened(own.url) as other,
+        following(store) as watch,
+        following(other) as others,
+    ):
+        epoch, registry = store.epoch, store.registry_id
+        for n in range(5):
+            await put(store, f"v1/{n}")
+        await aside(own.kill)
+        own.wipe()
+        await aside(own.start)
+        await breaks(watch)
+        await breaks(others)
+        async with following(store), following(other):
+            assert (await store.snapshot("")).entries == []
+            assert store.epoch == other.epoch != epoch
+            assert store.registry_id == other.registry_id == registry
+            assert min(store.pauses, other.pauses) > 0
+            await put(store, "v1/1")
+
+
+async def test_a_restored_etcd_begins_another_epoch_and_takes_nothing_of_before(
+    own: Etcd,
+) -> None:
+    async with opened(own.url) as store, following(store) as watch:
+        epoch = store.epoch
+        await put(store, "v1/1")
+        backup = await asyncio.to_thread(own.back_up)
+        old = await put(store, "v1/2")
+        await aside(own.kill)
+        own.restore(backup)
+        await aside(own.start)
+        async with asyncio.timeout(PATIENCE_S):  # what was decided before is never done now
+            while True:
+                with pytest.raises(UnavailableError) as refusal:
+                    await store.commit([Put("v1/3", b"")], [NoPutAfter("v1/", old)])
+                if "not as it was left" in str(refusal.value):
+                    break
+                await asyncio.sleep(0.05)
+        await breaks(watch)
+        async with following(store):
+            assert store.epoch != epoch
+            assert [e.key for e in (await store.snapshot("")).entries] == ["v1/1"]
+            await put(store, "v1/4")
+
+
+async def test_what_was_decided_in_one_epoch_is_not_done_in_another(own: Etcd) -> None:
+    async with opened(own.url) as store, following(store) as watch:
+        await aside(own.witness.put, "discoveryd/epoch", "another")
+        with pytest.raises(UnavailableError):
+            await put(store, "v1/1")
+        await breaks(watch)
+        async with following(store):
+            assert store.epoch == "another"
+            assert (await store.snapshot("")).entries == []
+            await put(store, "v1/1")
+
+
+# ---- leases
+
+
+async def test_a_revocation_is_guarded_by_the_session(own: Etcd) -> None:
+    """Whoever decided on a session that is not there any more does not end its successor's."""
+    async with opened(own.url) as store:
+        await store.grant(7, 30.0)
+        old = await put(store, "session/7", lease=7)
+        await put(store, "session/7", b"of another", lease=7)
+        with pytest.raises(GuardFailedError):
+            await store.revoke(7, Cause.UNREGISTERED, None, [AtRevision("session/7", old)])
+        assert await store.keep_alive(7) == 30.0
+
+
+async def test_causes_are_told_to_every_daemon(own: Etcd) -> None:
+    async with opened(own.url) as store, opened(own.url) as other, following(other) as watch:
+        await store.grant(7, 30.0)
+        await store.commit([Put("v1/1", b"", 7), Put("v1/2", b"", 7), Put("session/7", b"", 7)])
+        await store.commit([Put("session/7", b"", 7), Delete("v1/1", Cause.UNREGISTERED)])
+        await store.revoke(7, Cause.CRASHED, "exit status 1")
+        *_, third, fourth = await shown(
+            *(watch, "v1/1", "v1/2", "session/7", "session/7", "v1/1", "session/7", "v1/2")
+        )
+        assert [(c.key, c.cause) for c in third.changes] == [
+            ("session/7", None),
+            ("v1/1", Cause.UNREGISTERED),
+        ]
+        assert {(c.cause, c.detail) for c in fourth.changes} == {(Cause.CRASHED, "exit status 1")}
