@@ -88,6 +88,7 @@ class Core:
             publish=self._publish,
             is_doubtful=self._is_doubtful,
             now_ms=now_ms,
+            compare_s=settings.registry.compare_s,
         )
         self.registry = Registry(
             self.store,

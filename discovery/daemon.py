@@ -94,6 +94,7 @@ class Daemon:
             "rejected_messages_total": sum(one.rejected for one in self._listeners),
             "pauses_total": core.pauses,
             "relists_total": core.replica.relists,
+            "divergences_total": core.replica.divergences,
         }
 
     async def _listen(self, stack: AsyncExitStack, url: str, events: str | None) -> None:

@@ -112,7 +112,8 @@ class Keeper:
         except TimeoutError:
             why = self.session.abandon(number)
             state = self._connection.state
-            raise DeadlineExceededError(
+            kind = UnavailableError if type(why) is UnavailableError else DeadlineExceededError
+            raise kind(
                 f"{what}: not done within {within_s:g} s, the connection is {state}"
                 + (f"; {why}" if why else "")
             ) from None

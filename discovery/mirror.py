@@ -82,6 +82,10 @@ class Mirror:
         """Return the entry of a key, visible or not."""
         return self._entries.get(key)
 
+    def revisions(self) -> dict[str, int]:
+        """Return every key, visible or not, with the revision of its last put."""
+        return {key: entry.revision for key, entry in self._entries.items()}
+
     def sessions(self) -> Iterator[Entry]:
         """Yield the entries under `session/`."""
         return (e for k, e in self._entries.items() if k.startswith(SESSION_PREFIX))

@@ -27,7 +27,12 @@ logger = logging.getLogger(__name__)
 
 _MARKS_KEPT = 100_000
 _MARK_EVERY_MS = 1000
+_MOST_SHOWN = 5
 _RELOAD_AFTER_S = 0.2
+
+
+class DivergedError(CompactedError):
+    """The mirror is not what the store holds: a change never came. All is to be loaded anew."""
 
 
 class Replica:
@@ -39,6 +44,7 @@ class Replica:
         publish: is given the EVENTs of each batch, in order.
         is_doubtful: whether ends of leases may be false at this moment.
         now_ms: wall clock, for telling since when a record has been there.
+        compare_s: how often the mirror is compared with the store; 0 for never.
     """
 
     def __init__(
@@ -49,15 +55,19 @@ class Replica:
         publish: Callable[[Sequence[Event[Record]]], None],
         is_doubtful: Callable[[], bool],
         now_ms: Callable[[], int],
+        compare_s: float = 0.0,
     ) -> None:
         self.feed = feed
         self.relists = 0
+        self.divergences = 0
+        """How often the mirror was found not to be what the store holds."""
         self.on_session_end: Callable[[Entry], None] = _ignore
         """Is given the last entry of each session that ends, before anybody hears of it."""
         self._store = store
         self._publish = publish
         self._is_doubtful = is_doubtful
         self._now_ms = now_ms
+        self._compare_s = compare_s
         self._watch: Watch | None = None
         self._loaded = asyncio.Event()
         self._arrivals: deque[Batch] = deque()  # handed over by the store, not taken in yet
@@ -152,11 +162,41 @@ class Replica:
             self._arrived()
             self._loaded.set()
             try:
-                while True:
-                    await watch.wait()
-                    self.drain()
+                async with running(self._compare_for_ever()):
+                    while True:
+                        await watch.wait()
+                        self.drain()
             finally:
                 self._watch = None
+
+    async def _compare_for_ever(self) -> None:
+        """Compare at a low rate: a store may lose changes on their way to its watches.
+
+        etcd did, before 3.4.36 and 3.5.18 (its changelogs).
+        """
+        while self._compare_s:
+            await asyncio.sleep(self._compare_s)
+            try:
+                await self._compare()
+            except UnavailableError:
+                continue
+
+    async def _compare(self) -> None:
+        mirror = self.mirror
+        revision, ours = mirror.revision, mirror.revisions()
+        try:
+            theirs = await self._store.revisions_at(revision)
+        except CompactedError:
+            return  # another time
+        if theirs is None or theirs == ours:
+            return
+        self.divergences += 1
+        different = {key for key, _ in theirs.items() ^ ours.items()}
+        logger.error(
+            "the mirror is not what the store holds",
+            extra={"revision": revision, "keys": sorted(different)[:_MOST_SHOWN]},
+        )
+        raise DivergedError(f"{len(different)} keys differ from the store's at {revision}")
 
     def _note_session_ends(self, batch: Batch) -> None:
         for change in batch.changes:

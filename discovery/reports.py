@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from discovery.names import Kind
 from discovery.session_record import SessionRecord
 
 if TYPE_CHECKING:
@@ -37,6 +38,24 @@ class Reports:
             "unreadable": dict(sorted(mirror.unreadable.items())[:_MOST_UNREADABLE]),
             "store_age_s": self._store.age_s(),
         }
+
+    async def backend(self) -> Mapping[str, object]:
+        """Return how the system is that keeps the records, `{}` if that is this process.
+
+        `foreign` counts records that were not registered through this system.
+        """
+        report = await self._store.report()
+        if not report:
+            return {}
+        mirror = self._replica.mirror
+        sessions = {entry.lease for entry in mirror.sessions()}
+        foreign = sum(
+            1
+            for kind in Kind
+            for entry in mirror.under((kind.value,))
+            if entry.lease not in sessions
+        )
+        return {"backend": {**report, "divergences": self._replica.divergences, "foreign": foreign}}
 
     def watchers(self, now: float) -> Sequence[Mapping[str, object]]:
         """Return who watches what, as heard lately."""

@@ -202,6 +202,7 @@ class Service:
         return {
             **self._about,
             **self._reports.status(self._now()),
+            **await self._reports.backend(),
             "recovering": self._is_recovering(),
             "now_ms": self._now_ms(),
         }

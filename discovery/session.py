@@ -78,6 +78,7 @@ class Session:
         self._is_closing = False
         self._last_words: Mapping[str, object] = {}
         self._epoch = ""
+        self._lease_error: DiscoveryError | None = None
 
     # ---- what the application wants
 
@@ -96,7 +97,7 @@ class Session:
         """
         job = self._registrations.find(job_number)
         self._registrations.abandon(job_number)
-        return job.last_error if job else None
+        return (job.last_error or self._lease_error) if job else None
 
     def retract(self, job_number: int) -> None:
         """Undo a registration whose caller has gone, even if it was done before that was known."""
@@ -220,7 +221,7 @@ class Session:
     def _renewed(self, read: Fields, now: float, *, is_new: bool) -> None:
         ttl_s, renew_s, epoch = read.seconds("ttl_s"), read.seconds("renew_s"), read.text("epoch")
         is_draining = read.flag("draining")
-        self.state, self.ttl_s = LeaseState.HELD, ttl_s
+        self.state, self.ttl_s, self._lease_error = LeaseState.HELD, ttl_s, None
         self._lease.renewed(renew_s, now)
         if is_new:
             self._epoch = epoch  # what is owned is wanted already
@@ -241,6 +242,7 @@ class Session:
         After a loss, the id may be held for a while by what is left of our own last lease, and what
         was registered before is not given up for a fault of the daemon's.
         """
+        self._lease_error = error
         was_held = self.state is LeaseState.LOST
         is_left_over = isinstance(error, AlreadyExistsError) and now < self._lost_at + self.ttl_s
         if isinstance(error, LeaseExpiredError):  # it ended between two attempts

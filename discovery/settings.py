@@ -93,6 +93,11 @@ class RegistrySettings:
     """Generation of the peer's event plane that decides keys, records, subjects and frames; all
     writers of a fleet must agree, both are read. The default is that of the peer's 1.1 line."""
 
+    compare_s: Annotated[float, Between(low=0.0, high=86400.0)] = 60.0
+    """Seconds between two comparisons of the daemon's view with all keys of a store elsewhere; 0
+    makes none. Old versions of etcd can lose a change on its way to a watch; a minute bounds how
+    long a view is wrong then, and 10,000 keys cost both sides some 20 ms."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:

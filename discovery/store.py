@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 from discovery.errors import DiscoveryError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from discovery.events import Cause
 
@@ -241,6 +241,18 @@ class Store(Protocol):
 
         It has all that was committed before the call.
         """
+        ...
+
+    async def revisions_at(self, revision: int) -> Mapping[str, int] | None:
+        """Return each key, as of a revision, with the revision of its last put.
+
+        To be compared with what watches have made of it; None if those hand over the store itself.
+        Raises `CompactedError` when the store has forgotten how it was then.
+        """
+        ...
+
+    async def report(self) -> Mapping[str, object]:
+        """Return what operators are told of whatever keeps the records; may be nothing."""
         ...
 
     def watch(self, prefix: str, after: int) -> Watch:

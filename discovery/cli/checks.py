@@ -27,6 +27,7 @@ def check_daemon(facts: Facts, own_version: str, now_ms: int) -> Sequence[Findin
         ok("registry", f"epoch {status.get('epoch')}, revision {status.get('revision')}"),
         _clock(facts.clock_ms),
         _store(status),
+        *_backend(status),
         _recovery(status, now_ms),
         *_unreadable(status),
     ]
@@ -77,6 +78,46 @@ def _store(status: Mapping[str, object]) -> Finding:
     if str(url).startswith("memory:"):
         found += "; forgets all when discoveryd ends, and workers register again by themselves"
     return ok("store", found)
+
+
+def _backend(status: Mapping[str, object]) -> Sequence[Finding]:
+    """Judge the system behind the store, if there is one."""
+    backend = status.get("backend")
+    if not isinstance(backend, dict):
+        return []
+    place = f"etcd at {backend.get('endpoint')}"
+    if "error" in backend:
+        do = "see whether it is up, and reached from discoveryd's host"
+        return [fail("backend", f"{place}: {backend['error']}", do)]
+    version = str(backend.get("version"))
+    megabytes = _number(backend, "bytes") / 1e6
+    found = f"{place} is {version}, at revision {backend.get('revision')}, with "
+    found += f"{backend.get('leases')} leases and {megabytes:.1f} MB"
+    findings = [ok("backend", found)]
+    if not backend.get("has_leader"):
+        do = "see that a majority of its members is up and reaches each other"
+        findings.append(fail("backend", f"{place}: has no leader", do))
+    if _loses_changes(version):
+        found = f"{place}: {version} can lose changes on their way to those who watch"
+        do = "upgrade to 3.4.36, 3.5.18 or later; until then views are compared from time to time"
+        findings.append(warn("backend", found, do))
+    if backend.get("divergences"):
+        found = f"{place}: discoveryd's view differed from it {backend['divergences']} times"
+        findings.append(warn("backend", found, "see discoveryd's log; every view was put right"))
+    foreign = backend.get("foreign")
+    if foreign:
+        findings.append(ok("backend", f"{foreign} records are not registered by discoveryd"))
+    return findings
+
+
+def _loses_changes(version: str) -> bool:
+    """Say whether an etcd has faults that its changelogs of 3.4.36 and 3.5.18 tell of."""
+    try:
+        major, minor, patch = (int(part) for part in version.split("."))
+    except ValueError:
+        return False
+    fixed = {(3, 4): 36, (3, 5): 18}
+    return (major, minor) < (3, 4) or patch < fixed.get((major, minor), 0)
 
 
 def _recovery(status: Mapping[str, object], now_ms: int) -> Finding:

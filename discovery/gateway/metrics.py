@@ -27,6 +27,7 @@ HELP = {
     "published_messages_total": "EVENTs and BEATs published.",
     "rejected_messages_total": "Messages dropped because they are no requests or subscriptions.",
     "pauses_total": "Times that this daemon found that it had stood still.",
+    "divergences_total": "Times that the daemon's view was not what the store held.",
     "relists_total": "Times that the store's history was lost and all was loaded anew.",
 }
 """What each metric means."""

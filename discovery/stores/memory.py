@@ -27,7 +27,7 @@ from discovery.stores.keytree import KeyTree, check_prefix
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from discovery.store import Watch
 
@@ -117,6 +117,13 @@ class MemoryStore:
         """See `Store`."""
         self._end_due(self._now())
         return Snapshot(self._history.revision, self._tree.under(prefix))
+
+    async def revisions_at(self, revision: int) -> None:
+        """See `Store`: a watch hands over the store itself."""
+
+    async def report(self) -> Mapping[str, object]:
+        """See `Store`: there is nothing else that could fail."""
+        return {}
 
     def watch(self, prefix: str, after: int) -> Watch:
         """See `Store`. A watch holds a position, not a copy: a slow one costs nothing."""

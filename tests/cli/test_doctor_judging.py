@@ -41,6 +41,32 @@ def test_a_recovery_is_expected_after_a_start_and_strange_an_hour_later():
 
 
 @pytest.mark.parametrize(
+    ("backend", "verdicts", "text"),
+    [
+        ({}, ["ok"], "etcd at h:1 is 3.6.1, at revision 7, with 3 leases and 1.0 MB"),
+        ({"error": "no answer"}, ["fail"], "etcd at h:1: no answer"),
+        ({"has_leader": False}, ["ok", "fail"], "has no leader"),
+        ({"version": "3.4.23"}, ["ok", "warn"], "3.4.23 can lose changes"),
+        ({"version": "3.3.27"}, ["ok", "warn"], "3.3.27 can lose changes"),
+        ({"version": "3.4.36"}, ["ok"], "3.4.36"),
+        ({"version": "3.5.17"}, ["ok", "warn"], "3.5.17 can lose changes"),
+        ({"version": "3.5.18"}, ["ok"], "3.5.18"),
+        ({"version": "4.0.0-rc"}, ["ok"], "4.0.0-rc"),
+        ({"divergences": 2}, ["ok", "warn"], "differed from it 2 times"),
+        ({"foreign": 5}, ["ok", "ok"], "5 records are not registered by discoveryd"),
+    ],
+    ids=str,
+)
+def test_the_system_behind_the_store_is_judged(backend, verdicts, text):
+    well = {"endpoint": "h:1", "version": "3.6.1", "revision": 7, "leases": 3, "bytes": 1_000_000}
+    well |= {"has_leader": True, "divergences": 0, "foreign": 0}
+    facts = replace(FACTS, status={**FACTS.status, "backend": well | backend})
+    findings = [f for f in check_daemon(facts, "0.1.0", 0) if f.check == "backend"]
+    assert [f.verdict for f in findings] == verdicts
+    assert any(text in f.found for f in findings)
+
+
+@pytest.mark.parametrize(
     ("ttl_s", "late_s", "verdict"),
     [(10, 0.4, "ok"), (10, 1.0, "warn"), (1, 0.1, "warn"), (60, 1.0, "ok")],
 )

@@ -10,16 +10,17 @@ from discovery.errors import PermissionDeniedError, UnavailableError
 from discovery.events import Cause
 from discovery.replica import Replica
 from discovery.settings import LimitSettings
-from discovery.store import CompactedError, Delete, Put, Watch
+from discovery.store import Batch, Change, CompactedError, Delete, Put, Watch
 from discovery.unit import Unit
 from tests.support.registries import Daemon, new_feed
 from tests.support.sample_specs import endpoint
 from tests.support.stores import GuardlessStore, memory_store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from discovery.protocol import Event, Record
+    from discovery.stores.memory import MemoryStore
 
 pytestmark = pytest.mark.looptime
 
@@ -353,6 +354,68 @@ async def test_leases_that_end_are_published_with_their_cause() -> None:
             await asyncio.sleep(11)
             causes = [change.cause for event in daemon.events for change in event.changes]
     assert causes == [None, Cause.LEASE_EXPIRED]
+
+
+# ---- comparing
+
+
+def comparing(daemon: Daemon, store: MemoryStore) -> Replica:
+    """A replica that compares itself with what the store says of itself each second."""
+
+    async def revisions_at(revision: int) -> Mapping[str, int]:
+        snapshot = await store.snapshot("")
+        assert snapshot.revision == revision
+        return {entry.key: entry.revision for entry in snapshot.entries}
+
+    store.revisions_at = revisions_at  # type: ignore[method-assign,assignment]
+    return Replica(
+        store,
+        daemon.replica.feed,
+        publish=daemon.events.extend,
+        is_doubtful=lambda: False,
+        now_ms=lambda: 0,
+        compare_s=1.0,
+    )
+
+
+async def test_a_mirror_that_is_right_is_left_alone() -> None:
+    store = memory_store()
+    async with comparing(Daemon(store), store) as replica:
+        await store.commit([Put(KEY, record())])
+        await asyncio.sleep(10)
+        assert (replica.divergences, replica.relists) == (0, 0)
+
+
+async def test_a_change_that_never_came_is_found_counted_and_put_right(caplog) -> None:
+    store = memory_store()
+    daemon = Daemon(store)
+    async with comparing(daemon, store) as replica:
+        await store.commit([Put(KEY, record())])
+        await asyncio.sleep(0.1)
+        replica.mirror.apply(Batch(replica.mirror.revision, (Change(KEY, None),)))
+        assert replica.mirror.get(KEY) is None
+        await asyncio.sleep(2)
+        assert replica.mirror.get(KEY)
+        assert (replica.divergences, replica.relists) == (1, 1)
+    (found,) = [r for r in caplog.records if r.levelname == "ERROR"]
+    assert found.keys == [KEY]
+
+
+@pytest.mark.parametrize("error", [CompactedError("gone"), UnavailableError("away")])
+async def test_what_cannot_be_compared_is_compared_another_time(error: Exception) -> None:
+    store = memory_store()
+    asked = 0
+
+    async def revisions_at(_: int) -> Mapping[str, int]:
+        nonlocal asked
+        asked += 1
+        raise error
+
+    replica = comparing(Daemon(store), store)
+    store.revisions_at = revisions_at  # type: ignore[method-assign,assignment]
+    async with replica:
+        await asyncio.sleep(3.5)
+        assert (asked, replica.relists) == (3, 0)
 
 
 def test_compacted_is_told_apart_by_its_code() -> None:

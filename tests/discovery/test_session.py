@@ -561,6 +561,13 @@ def test_an_abandoned_job_that_was_never_sent_leaves_no_trace():
     assert session.poll(0.0) == []
 
 
+def test_what_kept_the_lease_from_being_granted_is_told():
+    session = new_session()
+    job = session.register([endpoint()])
+    session.fail(only(session.poll(0.0)).number, NOTHING, 0.0)
+    assert session.abandon(job) is NOTHING
+
+
 def test_an_abandoned_registration_is_taken_back():
     session = granted()
     job = session.register([endpoint()])

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
 import discovery
 from tests.support.processes import daemon, free_ports, program, script
 from transports.scope import running
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 CONTENDERS = 8
+MODELS = discovery.ModelQuery(namespace="race")
 
 
 class Witness:
@@ -41,31 +46,36 @@ async def race(contenders: list, endpoint: str) -> list[dict]:
     return [await contender.hear() for contender in contenders]
 
 
-async def run_races(count: int, seed: int, command: tuple[str, ...] | None = None) -> list[str]:
-    """Run races until `count`; return what was wrong with them."""
-    rng, port, wrong = random.Random(seed), free_ports(), []
-    url = f"zmq://127.0.0.1:{port}"
+async def run_races(
+    count: int, seed: int, urls: Sequence[str], watched: Sequence[str]
+) -> list[str]:
+    """Run races until `count` among contenders at `urls`; return what was wrong with them."""
+    rng, wrong = random.Random(seed), []
     async with AsyncExitStack() as stack:
-        options = {"command": command} if command else {}
-        await stack.enter_async_context(daemon(port, **options))
         pool = [
-            await stack.enter_async_context(program(*script("contender", url, f"model-{n}")))
+            await stack.enter_async_context(
+                program(*script("contender", urls[n % len(urls)], f"model-{n}"))
+            )
             for n in range(CONTENDERS)
         ]
-        for contender in pool:
-            await contender.hear_until(ready=f"model-{pool.index(contender)}")
-        d = await stack.enter_async_context(discovery.connect(url))
-        stream = await stack.enter_async_context(d.watch(discovery.ModelQuery(namespace="race")))
-        await stream.synced()
+        for number, contender in enumerate(pool):
+            await contender.hear_until(ready=f"model-{number}")
+        views = []
         witness = Witness()
-        await stack.enter_async_context(running(witness.watch(stream), witness.list(d)))
+        for url in watched:
+            d = await stack.enter_async_context(discovery.connect(url))
+            stream = await stack.enter_async_context(d.watch(MODELS))
+            await stream.synced()
+            await stack.enter_async_context(running(witness.watch(stream), witness.list(d)))
+            views.append((d, stream))
         for number in range(count):
             racers = rng.sample(pool, rng.randint(2, CONTENDERS))
             results = await race(racers, f"e{number}")
             winners = [result["won"] for result in results if "won" in result]
-            listed = await d.list(discovery.ModelQuery(namespace="race"))
-            await stream.reached(listed.revision)
-            await asyncio.sleep(0)  # the witness takes what has arrived
+            for d, stream in views:
+                listed = await d.list(MODELS)
+                await stream.reached(listed.revision)
+                await asyncio.sleep(0)  # the witness takes what has arrived
             seen = witness.seen.get(f"e{number}", set())
             if len(winners) != 1 or seen != set(winners):
                 wrong.append(f"seed {seed} race {number}: winners {winners}, seen {sorted(seen)}")
@@ -76,8 +86,23 @@ async def run_races(count: int, seed: int, command: tuple[str, ...] | None = Non
 
 
 async def test_of_racing_models_exactly_one_wins_and_no_loser_is_ever_seen():
-    assert await run_races(200, seed=1) == []
+    port = free_ports()
+    url = f"zmq://127.0.0.1:{port}"
+    async with daemon(port):
+        assert await run_races(200, 1, [url], [url]) == []
 
 
 async def test_without_the_conflict_rule_the_same_races_show_it():
-    assert await run_races(5, seed=2, command=script("daemon_without_rule")) != []
+    port = free_ports()
+    url = f"zmq://127.0.0.1:{port}"
+    async with daemon(port, command=script("daemon_without_rule")):
+        assert await run_races(5, 2, [url], [url]) != []
+
+
+async def test_so_it_is_with_contenders_at_three_daemons_on_one_etcd_and_without_any(etcd):
+    store, ports = etcd.own_url(), [free_ports() for _ in range(3)]
+    urls = [f"zmq://127.0.0.1:{port}" for port in ports]
+    async with AsyncExitStack() as stack:
+        for port in ports:
+            await stack.enter_async_context(daemon(port, "--store", store))
+        assert await run_races(300, 3, [*urls, store], [*urls, store]) == []

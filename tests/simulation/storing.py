@@ -16,7 +16,7 @@ from discovery.stores.memory import MemoryStore
 from tests.simulation.loop import Process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from discovery.events import Cause
     from discovery.lease import LeaseTable
@@ -184,6 +184,12 @@ class Way:
         self._following, self._loaded_at = None, self._now()
         self._loaded_epoch, snapshot = await self._ask(load, any_epoch=True)
         return snapshot
+
+    async def revisions_at(self, revision: int) -> None:
+        """No change is lost here but those that make a watch break."""
+
+    async def report(self) -> Mapping[str, object]:
+        return {}
 
     def watch(self, prefix: str, after: int) -> Watch:
         assert not prefix

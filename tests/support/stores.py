@@ -21,7 +21,7 @@ from discovery.stores.etcd.store import EtcdStore
 from discovery.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from discovery.store import Guard, Op
 
@@ -161,6 +161,12 @@ class GuardlessStore:
             self._changed.set()
             self._changed = asyncio.Event()
         return self._revision
+
+    async def revisions_at(self, revision: int) -> None:
+        """What a watch hands over is the store itself."""
+
+    async def report(self) -> Mapping[str, object]:
+        return {}
 
     async def snapshot(self, prefix: str) -> Snapshot:
         await self.before("snapshot")

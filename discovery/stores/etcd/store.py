@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Self
 from discovery.errors import DiscoveryError, InvalidArgumentError
 from discovery.store import NoPutAfter, Put, Snapshot, Store
 from discovery.stores.etcd import etcd_pb2 as pb
-from discovery.stores.etcd.client import GRANT, REVOKE, EtcdClient, EtcdError, Login
+from discovery.stores.etcd.client import (
+    GRANT,
+    LEASES,
+    REVOKE,
+    STATUS,
+    EtcdClient,
+    EtcdError,
+    Login,
+)
 from discovery.stores.etcd.committer import Committer
 from discovery.stores.etcd.keyspace import Keyspace, Why
 from discovery.stores.etcd.line import Line
@@ -25,7 +33,7 @@ from transports.scope import running
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from discovery.events import Cause
@@ -151,6 +159,31 @@ class EtcdStore:
         except EtcdError as error:
             raise error_of(error, "reading") from error
         return Snapshot(revision, self._keys.entries(kvs, prefix))
+
+    async def revisions_at(self, revision: int) -> Mapping[str, int]:
+        """See `Store`."""
+        try:
+            found = await self._line.read(*self._keys.range_of(""), revision, keys_only=True)
+        except EtcdError as error:
+            raise error_of(error, "comparing") from error
+        return {entry.key: entry.revision for entry in self._keys.entries(found[1], "")}
+
+    async def report(self) -> Mapping[str, object]:
+        """See `Store`. Of the member that calls go to now."""
+        try:
+            status = await self._client.call(STATUS, pb.StatusRequest())
+            leases = await self._client.call(LEASES, pb.LeaseLeasesRequest())
+        except EtcdError as error:
+            return {"endpoint": self._client.endpoint, "error": str(error)}
+        return {
+            "endpoint": self._client.endpoint,
+            "version": status.version,
+            "revision": status.header.revision,
+            "leases": len(leases.leases),
+            "bytes": status.dbSize,
+            "has_leader": status.leader != 0,
+            "watch_reconnects": sum(watch.reconnects for watch in self._watches),
+        }
 
     def watch(self, prefix: str, after: int) -> Watch:
         """See `Store`."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from discovery.errors import InvalidArgumentError, LeaseExpiredError, UnavailableError
 from discovery.events import Cause
+from discovery.replica import Replica
 from discovery.store import (
     AtRevision,
     CompactedError,
@@ -20,9 +21,11 @@ from discovery.store import (
     Put,
 )
 from discovery.stores.etcd.store import EtcdStore
+from discovery.stores.etcd.watch import EtcdWatch
 from tests.support.etcd import Etcd, etcd_server
 from tests.support.places import until
 from tests.support.proxy import proxy
+from tests.support.registries import new_feed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
@@ -455,3 +458,60 @@ async def test_causes_are_told_to_every_daemon(own: Etcd) -> None:
             ("v1/1", Cause.UNREGISTERED),
         ]
         assert {(c.cause, c.detail) for c in fourth.changes} == {(Cause.CRASHED, "exit status 1")}
+
+
+# ---- what operators are told, and what is compared
+
+
+async def test_how_it_was_at_a_revision_is_told_until_it_is_compacted(own: Etcd) -> None:
+    async with opened(own.url) as store:
+        first = await put(store, "v1/1")
+        second = await put(store, "v1/2")
+        await put(store, "v1/1")
+        assert await store.revisions_at(second) == {"v1/1": first, "v1/2": second}
+        await aside(own.compact)
+        with pytest.raises(CompactedError):
+            await store.revisions_at(second)
+
+
+async def test_a_report_tells_how_etcd_is(own: Etcd) -> None:
+    async with opened(own.url) as store:
+        await store.grant(7, 30.0)
+        revision = await put(store, "v1/1")
+        report = await store.report()
+        assert report["endpoint"] == own.endpoint
+        assert (report["version"], report["has_leader"]) == ("3.4.23", True)
+        assert (report["revision"], report["leases"]) == (revision, 1)
+        await aside(own.kill)
+        assert "error" in await store.report()
+
+
+async def test_a_change_that_etcd_lost_on_the_way_is_found_and_put_right(
+    own: Etcd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mirror of a whole daemon over a watch that swallows one event."""
+    take = EtcdWatch._take
+
+    def swallow(self: EtcdWatch, answer: Any) -> None:
+        kept = [event for event in answer.events if event.kv.key != b"v1/instances/n/c/e/1"]
+        del answer.events[:]
+        answer.events.extend(kept)
+        take(self, answer)
+
+    async with opened(own.url) as store:
+        replica = Replica(
+            store,
+            new_feed(),
+            publish=lambda _: None,
+            is_doubtful=lambda: False,
+            now_ms=lambda: 0,
+            compare_s=0.2,
+        )
+        async with replica:
+            monkeypatch.setattr(EtcdWatch, "_take", swallow)
+            await put(store, "v1/instances/n/c/e/1", b"{}")
+            revision = await put(store, "v1/instances/n/c/e/2", b"{}")
+            await replica.reached(revision)
+            assert replica.mirror.get("v1/instances/n/c/e/1") is None
+            await until(lambda: replica.mirror.get("v1/instances/n/c/e/1") is not None)
+            assert replica.divergences == 1
