@@ -20,7 +20,7 @@ from discovery.store import Change
 from discovery.wire import decode_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from discovery.identity import ModelIdentity
     from discovery.names import Scope
@@ -61,6 +61,7 @@ class Mirror:
         self.unreadable: dict[str, str] = {}
         """Why, by key, for each record that cannot be read."""
         self._entries: dict[str, Entry] = {}
+        self._keys_of: dict[int, dict[str, None]] | None = None  # by lease, once it was asked for
         self._leaves: dict[Scope, dict[str, Entry]] = {}
         self._below: dict[Scope, dict[Scope, None]] = {}
         self._digests: dict[Scope, int] = {}
@@ -90,13 +91,17 @@ class Mirror:
         """Yield the entries under `session/`."""
         return (e for k, e in self._entries.items() if k.startswith(SESSION_PREFIX))
 
-    def keys_by_lease(self) -> dict[int, list[str]]:
-        """Return the keys of records, visible or not, by lease. Sessions are left out."""
-        keys: dict[int, list[str]] = {}
-        for key, entry in self._entries.items():
-            if entry.lease is not None and not key.startswith(SESSION_PREFIX):
-                keys.setdefault(entry.lease, []).append(key)
-        return keys
+    def keys_of(self, lease: int) -> Collection[str]:
+        """Return the keys of records, visible or not, under a lease. Sessions are left out.
+
+        The first call goes over all there is, and from then on that is kept up: few daemons need it
+        before they load anew, and then for every process at once.
+        """
+        if self._keys_of is None:
+            self._keys_of = {}
+            for key, entry in self._entries.items():
+                _note_owner(self._keys_of, key, None, entry)
+        return self._keys_of.get(lease, ())
 
     def under(self, scope: Scope) -> Iterator[Entry]:
         """Yield the visible entries of a scope, in no promised order."""
@@ -132,8 +137,12 @@ class Mirror:
 
     def _take(self, change: Change) -> list[Surfaced]:
         key, entry = change.key, change.entry
+        old = self._entries.get(key)
+        if self._keys_of is not None:
+            _note_owner(self._keys_of, key, old, entry)
         if entry is None:
-            change = self._explained(change, self._entries.pop(key, None))
+            self._entries.pop(key, None)
+            change = self._explained(change, old)
         else:
             self._entries[key] = entry
         if key.startswith((SESSION_PREFIX, PENDING_PREFIX)):
@@ -248,6 +257,21 @@ class Mirror:
             del self._below[scope[:depth]][child]
             if not self._below[scope[:depth]]:
                 del self._below[scope[:depth]]
+
+
+def _note_owner(
+    keys_of: dict[int, dict[str, None]], key: str, old: Entry | None, entry: Entry | None
+) -> None:
+    """Note under which lease a key is now, and is no more."""
+    if key.startswith(SESSION_PREFIX):
+        return
+    if old is not None and old.lease is not None:
+        keys = keys_of[old.lease]
+        del keys[key]
+        if not keys:
+            del keys_of[old.lease]
+    if entry is not None and entry.lease is not None:
+        keys_of.setdefault(entry.lease, {})[key] = None
 
 
 def _hidden(key: str) -> Change:

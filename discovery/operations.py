@@ -60,7 +60,7 @@ class Operations:
             raise NotFoundError(f"process {instance_id:x}: holds no lease")
         entry, record = found
         put = Put(entry.key, replace(record, is_draining=True).encode(), entry.lease)
-        keys = self._replica.mirror.keys_by_lease().get(instance_id, [])
+        keys = list(self._replica.mirror.keys_of(instance_id))
         deletes = [Delete(held, Cause.REVOKED) for held in keys]
         guard = AtRevision(entry.key, entry.revision)
         revision = await self._registry.commit([put, *deletes], [guard])

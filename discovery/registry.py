@@ -77,7 +77,6 @@ class Registry:
         self.turns = Turns()
         self._decider = Decider(store, replica)
         self.sessions = Sessions(replica)
-        self._found: tuple[str, dict[int, list[str]]] = ("", {})  # epoch, keys by lease
 
     # ---- leases
 
@@ -144,14 +143,11 @@ class Registry:
     async def retain(self, caller: Caller, ids: Sequence[InstanceId]) -> int:
         """Remove what is registered under the caller's lease but `ids`, at the revision returned.
 
-        For an epoch that began with more than the caller had left, once in it. Raises as `register`
-        does.
+        For an epoch that began with more than the caller had left. Raises as `register` does.
         """
         wanted = {key for instance_id in ids for key in keys_of(instance_id)}
         async with self.turns.of(caller.instance_id):
-            revision = await self.persist(partial(self._try_retain, caller, wanted))
-        self._found[1].pop(caller.instance_id, None)
-        return revision
+            return await self.persist(partial(self._try_retain, caller, wanted))
 
     async def persist(self, attempt: Callable[[], Awaitable[int]]) -> int:
         """Decide, and see to it that whoever lists from now on finds what was decided."""
@@ -237,21 +233,9 @@ class Registry:
 
     async def _try_retain(self, caller: Caller, wanted: Collection[str]) -> int:
         touch, guard = self.sessions.touch(caller)
-        found = self._keys_found(caller.instance_id)
-        entries = (self._replica.mirror.get(key) for key in found if key not in wanted)
-        deletes = [
-            Delete(entry.key, Cause.UNREGISTERED)
-            for entry in entries
-            if entry and entry.lease == caller.instance_id
-        ]
+        held = self._replica.mirror.keys_of(caller.instance_id)
+        deletes = [Delete(key, Cause.UNREGISTERED) for key in held if key not in wanted]
         return await self.commit([touch, *deletes], [guard])
-
-    def _keys_found(self, instance_id: int) -> Sequence[str]:
-        """Return the keys that a lease had when this epoch's first retention came."""
-        feed = self._replica.feed
-        if self._found[0] != feed.epoch:
-            self._found = (feed.epoch, feed.mirror.keys_by_lease())
-        return self._found[1].get(instance_id, ())
 
     async def commit(self, ops: Sequence[Op], guards: Sequence[Guard]) -> int:
         """Write to the store; one without guards is not given any."""

@@ -71,15 +71,14 @@ class Reports:
 
     def leases(self, _: float) -> Sequence[Mapping[str, object]]:
         """Return the processes that hold a lease."""
-        keys = self._replica.mirror.keys_by_lease()
+        mirror = self._replica.mirror
         found = (
-            (entry, SessionRecord.decode(entry.key, entry.value))
-            for entry in self._replica.mirror.sessions()
+            (entry, SessionRecord.decode(entry.key, entry.value)) for entry in mirror.sessions()
         )
         return [
             {
                 "id": f"{entry.lease or 0:x}",
-                "records": len(keys.get(entry.lease or 0, ())),
+                "records": len(mirror.keys_of(entry.lease or 0)),
                 "ttl_s": record.ttl_s,
                 "draining": record.is_draining,
             }

@@ -97,8 +97,20 @@ def test_keys_are_found_by_their_lease() -> None:
     mine = [Entry(key, b"{", 1, 1, 7) for key in ("v1/instances/x", "pending/v1/mdc/y")]
     others = [Entry("v1/mdc/z", b"", 1, 1, None), Entry("session/7", b"", 1, 1, 7)]
     mirror = Mirror(1, [*mine, *others, Entry("v1/mdc/w", b"", 1, 1, 8)])
-    found = {lease: set(keys) for lease, keys in mirror.keys_by_lease().items()}
-    assert found == {7: {entry.key for entry in mine}, 8: {"v1/mdc/w"}}
+    assert set(mirror.keys_of(7)) == {entry.key for entry in mine}
+    assert set(mirror.keys_of(8)) == {"v1/mdc/w"}
+
+
+def test_keys_are_found_by_their_lease_as_it_is_after_changes() -> None:
+    mirror = Mirror(1, [Entry(key, b"{", 1, 1, 7) for key in ("v1/mdc/x", "v1/mdc/y")])
+    assert set(mirror.keys_of(7)) == {"v1/mdc/x", "v1/mdc/y"}
+    news = [Entry("v1/mdc/x", b"{", 2, 1, 8), Entry("v1/mdc/z", b"{", 2, 2, 7)]
+    foreign = [Entry("v1/mdc/w", b"{", 2, 2, None), Entry("session/7", b"{", 2, 2, 7)]
+    mirror.apply(batch(2, *(Change(entry.key, entry) for entry in [*news, *foreign])))
+    assert set(mirror.keys_of(7)) == {"v1/mdc/y", "v1/mdc/z"}
+    assert set(mirror.keys_of(8)) == {"v1/mdc/x"}
+    mirror.apply(batch(3, gone("v1/mdc/x"), gone("v1/mdc/w"), gone("v1/mdc/never")))
+    assert set(mirror.keys_of(8)) == set()
 
 
 def test_sessions_pending_writes_and_foreign_keys_are_kept_but_never_visible() -> None:
