@@ -212,7 +212,7 @@ class Registrations:
     def assert_again(self) -> None:
         """Want registered again what is, and removed what is not wanted.
 
-        The lease is held, but the store may have lost the last of what was done.
+        The lease is held, but the store may have lost what was done, or some of it.
         """
         for number, job in list(self._idle.items()):
             if job.is_reassertion:

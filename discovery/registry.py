@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from discovery.sessions import Caller
     from discovery.settings import LeaseSettings, LimitSettings
     from discovery.spec import Spec
-    from discovery.store import Store
+    from discovery.store import Entry, Store
 
 _RENEWALS_PER_TTL = 3
 _CLEAN_UP_S = 2.0
@@ -48,12 +48,14 @@ T = TypeVar("T")
 class Granted:
     """A lease: its TTL, and how often its owner is asked to renew it, both in seconds.
 
-    `is_draining`: an operator has taken its owner out of service.
+    `is_draining`: an operator has taken its owner out of service. `since`: the revision at which it
+    was granted; a later one than before says that it had ended in between.
     """
 
     ttl_s: float
     renew_s: float
     is_draining: bool
+    since: int
 
 
 class Registry:
@@ -161,7 +163,7 @@ class Registry:
     async def _try_grant(self, instance_id: int, ttl_s: float, token: str) -> Granted:
         found = self.sessions.find(instance_id)
         if found and found[1].is_owned_with(token):
-            return self._granted(await self._store.keep_alive(instance_id), found[1])
+            return await self._renew(instance_id, *found)
         self.sessions.refuse_ended(instance_id, token)
         if found:
             raise AlreadyExistsError(f"instance id {instance_id:x}: held by another process")
@@ -169,12 +171,15 @@ class Registry:
             ttl_s = await self._store.grant(instance_id, ttl_s)
         except AlreadyExistsError as error:  # left by a grant that failed, or one under way
             raise UnavailableError(f"{error}; nobody's, it ends by itself: try again") from error
-        record = await self._open_session(instance_id, token, ttl_s)
-        return self._granted(ttl_s, record)
+        since = await self._open_session(instance_id, token, ttl_s)
+        return self._granted(ttl_s, since, is_draining=False)
 
     async def _try_keep_alive(self, instance_id: int, token: str) -> Granted:
-        _, record = self.sessions.of(instance_id, token)
-        return self._granted(await self._store.keep_alive(instance_id), record)
+        return await self._renew(instance_id, *self.sessions.of(instance_id, token))
+
+    async def _renew(self, instance_id: int, entry: Entry, record: SessionRecord) -> Granted:
+        ttl_s = await self._store.keep_alive(instance_id)
+        return self._granted(ttl_s, entry.created, is_draining=record.is_draining)
 
     async def _try_revoke(
         self, instance_id: int, token: str, cause: Cause, detail: str | None
@@ -257,8 +262,8 @@ class Registry:
 
     # ---- sessions
 
-    async def _open_session(self, instance_id: int, token: str, ttl_s: float) -> SessionRecord:
-        """Write the session of a new lease; if that fails, take the lease back."""
+    async def _open_session(self, instance_id: int, token: str, ttl_s: float) -> int:
+        """Write the session of a new lease, at the revision returned; if that fails, revoke it."""
         key, record = session_key(instance_id), SessionRecord(hash_token(token), 0, ttl_s)
         try:
             put = Put(key, record.encode(), instance_id)
@@ -269,7 +274,7 @@ class Registry:
                     await self._store.revoke(instance_id, Cause.REVOKED)
             raise
         await self._show(revision)
-        return record
+        return revision
 
     async def _show(self, revision: int) -> None:
         """Wait until what was committed is visible here; should that take long, lists wait for it.
@@ -280,10 +285,10 @@ class Registry:
             async with asyncio.timeout(_SHOW_S):
                 await self._replica.reached(revision)
 
-    def _granted(self, ttl_s: float, record: SessionRecord) -> Granted:
+    def _granted(self, ttl_s: float, since: int, *, is_draining: bool) -> Granted:
         """Renewals come often enough that all arrive within a recovery, however long the TTL."""
         window_s = self._leases.recovery_s or math.inf
-        return Granted(ttl_s, min(ttl_s, window_s) / _RENEWALS_PER_TTL, record.is_draining)
+        return Granted(ttl_s, min(ttl_s, window_s) / _RENEWALS_PER_TTL, is_draining, since)
 
     def _check_ttl(self, ttl_s: float) -> None:
         low, high = self._leases.min_ttl_s, self._leases.max_ttl_s

@@ -293,6 +293,7 @@ def _granted(epoch: str, granted: Granted) -> dict[str, object]:
         "ttl_s": granted.ttl_s,
         "renew_s": granted.renew_s,
         "draining": granted.is_draining,
+        "since": granted.since,
         "epoch": epoch,
     }
 

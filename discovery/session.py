@@ -3,8 +3,9 @@
 The caller sends the `Call`s that `poll` returns, hands in their answers, and wakes at
 `next_wakeup`. What was registered is kept in `Registrations`: when the lease is lost, a new one is
 taken under the same instance id and all of it is registered again; so it is when the store's epoch
-changes, since what had been confirmed may be lost with the tail of the old one. Every attempt of a
-request has a number of its own, so that a delayed copy of an old one is refused by the registry.
+changes, since what had been confirmed may be lost with the tail of the old one, and when the lease
+turns out to be another under the same token. Every attempt of a request has a number of its own, so
+that a delayed copy of an old one is refused by the registry.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class Session:
         self._numbers = 0
         self._is_closing = False
         self._last_words: Mapping[str, object] = {}
-        self._epoch = ""
+        self._ground: tuple[str, int] = ("", 0)  # the epoch, and when the lease was granted
         self._lease_error: DiscoveryError | None = None
 
     # ---- what the application wants
@@ -174,7 +175,7 @@ class Session:
                 case _ if self._registrations.is_attempted(job, number):
                     revision, epoch = read.integer("revision"), read.text("epoch")
                     self._registrations.done(job, revision)
-                    self._note_epoch(epoch)
+                    self._note_ground(epoch, self._ground[1])
                 case _:
                     pass  # the answer to an attempt that was given up
         except InvalidArgumentError as error:
@@ -220,20 +221,24 @@ class Session:
 
     def _renewed(self, read: Fields, now: float, *, is_new: bool) -> None:
         ttl_s, renew_s, epoch = read.seconds("ttl_s"), read.seconds("renew_s"), read.text("epoch")
-        is_draining = read.flag("draining")
+        is_draining, since = read.flag("draining"), read.integer("since")
         self.state, self.ttl_s, self._lease_error = LeaseState.HELD, ttl_s, None
         self._lease.renewed(renew_s, now)
         if is_new:
-            self._epoch = epoch  # what is owned is wanted already
-        self._note_epoch(epoch)
+            self._ground = epoch, since  # what is owned is wanted already
+        self._note_ground(epoch, since)
         if is_draining:
             why = f"process {self.instance_id:x}: draining, an operator has taken it out of service"
             self._registrations.give_up(FailedPreconditionError(why))
 
-    def _note_epoch(self, epoch: str) -> None:
-        """In another epoch the store may have lost what it had confirmed, or found it again."""
-        if epoch != self._epoch:
-            self._epoch = epoch
+    def _note_ground(self, epoch: str, since: int) -> None:
+        """Note where our records are, and register them again if that is not where they were.
+
+        In another epoch the store may have lost what it had confirmed, or found it again. A lease
+        that ended unnoticed, and that a late copy of our `grant` took anew, has none of them.
+        """
+        if (epoch, since) != self._ground:
+            self._ground = epoch, since
             self._registrations.assert_again()
 
     def _not_granted(self, error: DiscoveryError, now: float) -> None:

@@ -68,8 +68,8 @@ class EndedTokens:
     """The tokens of sessions that have ended; the oldest are forgotten.
 
     An owner that loses its lease takes a new token. Whoever comes with the old one is a delayed
-    copy of a request from before. If it could bring back the lease, without what was registered
-    under it, the owner would renew that and believe itself listed.
+    copy of a request from before. If it brings back the lease, as at a daemon that did not see the
+    session end, nothing is registered under that until its owner, if it still lives, renews it.
     """
 
     def __init__(self, *, limit: int) -> None:

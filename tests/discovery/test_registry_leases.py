@@ -164,6 +164,20 @@ async def test_a_token_that_ended_and_lives_again_is_not_refused() -> None:
             await here.registry.keep_alive(1, worker.token)
 
 
+async def test_a_lease_that_is_granted_again_says_so(daemon: Daemon) -> None:
+    """Found by seed 1795266452: its owner renewed it, and believed itself listed."""
+    worker = await Worker(daemon.registry, 1).grant()
+    await worker.register(endpoint())
+    granted = await daemon.registry.grant(1, 10.0, worker.token)
+    assert (await daemon.registry.keep_alive(1, worker.token)) == granted
+    await daemon.store.revoke(1, Cause.LEASE_EXPIRED)
+    there = Daemon(daemon.store)  # knows nothing of tokens that ended before
+    async with there.replica:
+        again = await there.registry.grant(1, 10.0, worker.token)
+        assert again.since > granted.since
+        assert (await there.registry.keep_alive(1, worker.token)) == again
+
+
 async def test_whoever_is_told_that_the_lease_ended_can_take_the_id_at_once(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:

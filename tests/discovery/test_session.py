@@ -21,7 +21,7 @@ from discovery.session import Call, LeaseState, Session
 from tests.support.model_registry import REFUSED, ModelRegistry
 from tests.support.specs import endpoint
 
-GRANTED = {"ttl_s": 10.0, "renew_s": 3.0, "epoch": "e1", "draining": False}
+GRANTED = {"ttl_s": 10.0, "renew_s": 3.0, "epoch": "e1", "draining": False, "since": 1}
 LOST = LeaseExpiredError("ended")
 NOTHING = UnavailableError("no answer")
 FOREVER = float("inf")
@@ -517,6 +517,22 @@ def test_what_was_retained_for_a_registration_that_nobody_wants_goes():
     assert names(fence(session, now)) == ["c"]
 
 
+def test_on_a_lease_that_was_granted_again_all_is_registered_again_once():
+    """Found by seed 1795266452: it ended unnoticed, and a late copy of the `grant` was carried out.
+
+    That daemon had loaded its store anew, and knew of no session that had ended.
+    """
+    session = registered("a")
+    asked = []
+    for _ in range(2):
+        now = session.next_wakeup()
+        session.answer(only(session.poll(now)).number, GRANTED | {"since": 7}, now)
+        for call in session.poll(now):
+            asked.append((call.op, names(call)))
+            session.answer(call.number, done(9), now)
+    assert asked == [("register", ["a"]), ("retain", ["a"])]
+
+
 def test_what_was_removed_meanwhile_is_not_registered_again():
     session = registered("a")
     now = in_epoch(session, "e2", 0.0)
@@ -760,6 +776,7 @@ class Driver:
         self.now = 0.0
         self.under_way: dict[int, Call] = {}
         self.late: list[Call] = []  # copies that may still arrive
+        self.token: object = None
         self.jobs: dict[int, tuple[list[Any], list[Any]]] = {}
         self.open: set[int] = set()
         self.ended: dict[int, str] = {}
@@ -776,7 +793,7 @@ class Driver:
             self.open.remove(job)
             self.ended[job] = "abandoned"
         elif choice < 0.35:
-            self.registry.expire()
+            self.expire()
         elif choice < 0.37:
             self.saved = self.registry.save()
         elif choice < 0.39:
@@ -790,9 +807,16 @@ class Driver:
             self._fate(self.rng.choice(sorted(self.under_way)))
         self.pump()
 
+    def expire(self) -> None:
+        """End the lease; a late copy of its grant may take it anew."""
+        self.registry.expire()
+        if self.session.state is LeaseState.HELD and self.rng.random() < 0.3:
+            self.registry.call("grant", {"token": self.token})
+
     def pump(self) -> None:
         for call in self.session.poll(self.now):
             self.under_way[call.number] = call
+            self.token = call.fields["token"]
         for outcome in self.session.take_outcomes():
             assert outcome.job in self.open, "told twice, or after it was abandoned"
             self.open.remove(outcome.job)
@@ -871,6 +895,8 @@ def test_in_the_end_the_registry_holds_what_is_wanted_and_no_ghost(first_seed):
         driver = Driver(seed)
         for _ in range(150):
             driver.step()
+        driver.settle()
+        driver.expire()
         driver.settle()
         assert not driver.open, f"seed {seed}: jobs that never end"
         assert driver.registry.records == driver.wanted(), f"seed {seed}"

@@ -30,6 +30,7 @@ class ModelRegistry:
 
     def __init__(self) -> None:
         self.token: str | None = None
+        self.since = 0
         self.sequence = 0
         self.records: dict[Any, Any] = {}
         self.revision = 1
@@ -70,11 +71,14 @@ class ModelRegistry:
     def _grant(self, token: str) -> dict[str, Any] | DiscoveryError:
         if self.token not in (None, token):
             return AlreadyExistsError("held by another process")
-        self.token = token
+        if self.token is None:
+            self.revision += 1
+            self.token, self.since = token, self.revision
         return self._granted()
 
     def _granted(self) -> dict[str, Any]:
-        return {"ttl_s": 9.0, "renew_s": 3.0, "epoch": self._epoch(), "draining": False}
+        lease = {"ttl_s": 9.0, "renew_s": 3.0, "draining": False, "since": self.since}
+        return {**lease, "epoch": self._epoch()}
 
     def _done(self) -> dict[str, Any]:
         return {"revision": self.revision, "epoch": self._epoch()}

@@ -163,7 +163,7 @@ def _(patch: Patch) -> None:
 
 @bug("a session does not heed the epoch")
 def _(patch: Patch) -> None:
-    patch.always(Session, "_note_epoch", None)
+    patch.always(Session, "_note_ground", None)
 
 
 @bug("nothing is retained")
