@@ -57,8 +57,8 @@ class Judge:
         self.position: tuple[str | None, int] = (None, -1)
         self.epochs: list[str | None] = [None]
         self.last_shown = -1
-        self.tainted_at = ("", 0)
-        """Where a change was last spoiled on purpose, unless a snapshot has mended that since."""
+        self._spoiled: dict[str, int] = {}
+        """Where in each epoch a change was last spoiled on purpose and not mended by a snapshot."""
         self.was_tainted = False
         self.was_synced = False
         self._checked: tuple[str | None, int, int] | None = None
@@ -74,17 +74,20 @@ class Judge:
 
     @property
     def is_tainted(self) -> bool:
-        return bool(self.tainted_at[0])
+        return self.follower.epoch in self._spoiled
 
     def spoil(self, epoch: str, revision: int) -> None:
-        if epoch == self.tainted_at[0]:
-            revision = max(revision, self.tainted_at[1])  # EVENTs come in any order
-        self.tainted_at, self.was_tainted = (epoch, revision), True
+        """A change was spoiled; EVENTs come in any order, also those of an epoch before.
+
+        Found by seed 1795266312: such a one let a younger one in the new epoch be forgotten.
+        """
+        self._spoiled[epoch] = max(revision, self._spoiled.get(epoch, 0))
+        self.was_tainted = True
 
     def mend(self, epoch: str, revision: int) -> None:
         """A snapshot was taken in; a spoiled EVENT of later on may have waited for it."""
-        if epoch != self.tainted_at[0] or revision >= self.tainted_at[1]:
-            self.tainted_at = ("", 0)
+        if revision >= self._spoiled.get(epoch, 0):
+            self._spoiled.pop(epoch, None)
 
     # ---- after every step
 
