@@ -232,7 +232,6 @@ class Faults:
 
     def _cut(self, way: Way, for_s: float) -> None:
         self.world.trace(way.process.name, f"is cut off from the store for {for_s:.2f} s")
-        way.daemon.serving_since = max(way.daemon.serving_since, self.world.now + for_s)
         way.cut(for_s)
 
     def _store_is_away(self, rng: random.Random) -> None:
@@ -243,7 +242,7 @@ class Faults:
         self.world.count("store away")
         self.world.trace("store", f"stands still for {for_s:.2f} s")
         for daemon in self.world.daemons:
-            daemon.serving_since = max(daemon.serving_since, self.world.now + for_s)
+            daemon.up_since = max(daemon.up_since, self.world.now + for_s)
         server.process.is_paused = True
         self.world.loop.at(for_s, lambda: self.world.loop.resume(server.process))
 

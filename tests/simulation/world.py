@@ -219,7 +219,8 @@ class World:
             who.link.mend()
         if self.server:
             for way in self.server.ways:
-                way.cut_until = way.slow_until = 0.0
+                way.cut_until = min(way.cut_until, self.now)
+                way.slow_until = 0.0
 
     def _check_end(self) -> None:
         self.truth.check_end()
