@@ -37,7 +37,7 @@ demo: $(VENV)/.run ## Show in half a minute what discoveryd does, with real proc
 test: $(VENV)/.dev ## Run the tests and hold the coverage against its gates.
 	@.ci/debian-packages $(DEBIAN_TEST_PACKAGES)
 	@$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage run -m pytest $(or $(ARGS),--numprocesses 2)
 ifeq ($(strip $(ARGS)),)
 	@$(BIN)/coverage combine --quiet
 	@echo "Coverage of everything:"
@@ -63,7 +63,7 @@ bench: $(VENV)/.dev ## Measure for some ten minutes; ARGS="--quick" for a look, 
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 lock: $(VENV)/.dev ## Lock the versions anew from pyproject.toml; LOCK_FLAGS=--upgrade for newer ones.
-	$(PIP_COMPILE) --extra http --extra fast --output-file requirements/run.txt pyproject.toml
+	$(PIP_COMPILE) --extra http --extra fast --extra etcd --output-file requirements/run.txt pyproject.toml
 	$(PIP_COMPILE) --extra http --extra fast --extra etcd --extra test --extra dev \
 		--constraint requirements/run.txt --output-file requirements/dev.txt pyproject.toml
 

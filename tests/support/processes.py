@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
 PROGRAMS = Path(__file__).parent / "programs"
 DISCOVERYD = (sys.executable, str(PROGRAMS / "daemon.py"))
@@ -22,16 +23,31 @@ PATIENCE_S = 30.0  # for what happens at once unless the machine is busy
 
 
 def free_ports() -> int:
-    """A loopback port that is free now, and whose successor is too."""
+    """A loopback port that is free now, and whose successor is too.
+
+    Another one each time, below those that the kernel gives to connections, and not among those of
+    another process that runs tests beside this one.
+    """
     while True:
+        port = next(_PORTS)
         with socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            port = one.getsockname()[1]
             try:
+                one.bind(("127.0.0.1", port))
                 two.bind(("127.0.0.1", port + 1))
             except OSError:
                 continue
             return port
+
+
+def _own_ports() -> Iterator[int]:
+    """Every second port of a share, again and again, from somewhere in it."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    ports = range(10_000 + int(worker) % 4 * 5_000, 14_998 + int(worker) % 4 * 5_000, 2)
+    start = os.getpid() % len(ports)
+    yield from itertools.cycle([*ports[start:], *ports[:start]])
+
+
+_PORTS = _own_ports()
 
 
 @dataclass
