@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 import urllib.request
@@ -19,7 +20,7 @@ import etcd3
 from tests.support.processes import PATIENCE_S, free_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 _PREFIXES = count(1)
@@ -31,10 +32,13 @@ class Etcd:
     Its shortest TTL is a second: that is one and a half times its election timeout, rounded up.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "one", flags: Sequence[str] = ()) -> None:
         self.folder = folder
         self.port = free_ports()
-        self._peer_port = self.port + 1
+        self.name, self.flags = name, flags
+        self.scheme = "https" if flags else "http"
+        self.peer = f"http://127.0.0.1:{self.port + 1}"
+        self.cluster = f"{name}={self.peer}"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -60,21 +64,24 @@ class Etcd:
         return etcd3.Client("127.0.0.1", self.port)
 
     def start(self) -> None:
-        peer = f"http://127.0.0.1:{self._peer_port}"
+        self.launch()
+        self.wait_until_up()
+
+    def launch(self) -> None:
+        """Start it, and do not wait until it serves: one of several needs the others for that."""
+        url = f"{self.scheme}://{self.endpoint}"
         with (self.folder / "etcd.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *("etcd", "--name", "one", "--data-dir", self._data),
-                    *("--listen-client-urls", f"http://{self.endpoint}"),
-                    *("--advertise-client-urls", f"http://{self.endpoint}"),
-                    *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
-                    *("--initial-cluster", f"one={peer}", "--heartbeat-interval", "50"),
-                    *("--election-timeout", "500"),
+                    *("etcd", "--name", self.name, "--data-dir", self._data),
+                    *("--listen-client-urls", url, "--advertise-client-urls", url),
+                    *("--listen-peer-urls", self.peer, "--initial-advertise-peer-urls", self.peer),
+                    *("--initial-cluster", self.cluster, "--heartbeat-interval", "50"),
+                    *("--election-timeout", "500", *self.flags),
                 ],
                 stdout=log,
                 stderr=log,
             )
-        self._wait_until_up()
 
     def kill(self) -> None:
         """End it at once, as a crash would."""
@@ -103,10 +110,10 @@ class Etcd:
     def restore(self, backup: Path) -> None:
         """Begin from a snapshot; only while it is not running. Ids stay, revisions go back."""
         shutil.rmtree(self._data)
-        peer = f"http://127.0.0.1:{self._peer_port}"
         self.ctl(
-            *("snapshot", "restore", str(backup), "--name", "one", "--data-dir", str(self._data)),
-            *("--initial-cluster", f"one={peer}", "--initial-advertise-peer-urls", peer),
+            *("snapshot", "restore", str(backup), "--name", self.name),
+            *("--data-dir", str(self._data), "--initial-cluster", self.cluster),
+            *("--initial-advertise-peer-urls", self.peer),
         )
 
     def compact(self) -> None:
@@ -140,25 +147,49 @@ class Etcd:
             process.send_signal(number)
             process.wait(PATIENCE_S)
 
-    def _wait_until_up(self) -> None:
+    def wait_until_up(self) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             assert self._process is not None
             assert self._process.poll() is None, (self.folder / "etcd.log").read_text()[-2000:]
-            try:
-                with urllib.request.urlopen(f"http://{self.endpoint}/health", timeout=1) as answer:
-                    if json.load(answer)["health"] == "true":
-                        return
-            except OSError:  # also its refusals
-                pass
+            if self._is_healthy():
+                return
             time.sleep(0.02)
         raise AssertionError("etcd does not come up")
 
+    def _is_healthy(self) -> bool:
+        if self.scheme == "https":
+            with socket.socket() as probe:  # its certificates are the test's business
+                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+        try:
+            with urllib.request.urlopen(f"http://{self.endpoint}/health", timeout=1) as answer:
+                return json.load(answer)["health"] == "true"
+        except OSError:  # also its refusals
+            return False
+
 
 @contextmanager
-def etcd_server(folder: Path) -> Iterator[Etcd]:
-    """Run an etcd while the block runs."""
-    etcd = Etcd(folder)
+def etcd_cluster(folder: Path) -> Iterator[list[Etcd]]:
+    """Run three members while the block runs."""
+    members = [Etcd(folder / name, name) for name in ("one", "two", "three")]
+    cluster = ",".join(member.cluster for member in members)
+    try:
+        for member in members:
+            member.folder.mkdir()
+            member.cluster = cluster
+            member.launch()
+        for member in members:
+            member.wait_until_up()
+        yield members
+    finally:
+        for member in members:
+            member.kill()
+
+
+@contextmanager
+def etcd_server(folder: Path, *flags: str) -> Iterator[Etcd]:
+    """Run an etcd while the block runs; with flags for its certificates over TLS."""
+    etcd = Etcd(folder, flags=flags)
     etcd.start()
     try:
         yield etcd

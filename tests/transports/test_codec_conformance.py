@@ -212,7 +212,9 @@ def test_a_key_that_is_not_text_is_not_encoded(case, key):
         case.codec.encode({key: {"a": 1}})
 
 
-@pytest.mark.parametrize("value", [object(), {1}, 1j, bytearray(b"x"), range(3)], ids=repr)
+@pytest.mark.parametrize(
+    "value", [object(), {1}, 1j, bytearray(b"x"), range(3)], ids=lambda value: type(value).__name__
+)
 def test_a_type_that_has_no_form_is_not_encoded_and_is_named_with_its_place(case, value):
     with pytest.raises(CodecError, match=rf"carry the {type(value).__name__} at \$\['a'\]\[0\]$"):
         case.codec.encode({"b": [], "a": [value]})
