@@ -13,7 +13,7 @@ import pytest
 import discovery
 from discovery import EndpointQuery, EndpointSpec, ModelSpec, Removed, StreamState
 from tests.support.etcd import Etcd, etcd_server
-from tests.support.processes import daemon, free_ports
+from tests.support.processes import daemon, free_ports, program, script
 from transports.scope import running
 
 if TYPE_CHECKING:
@@ -226,6 +226,32 @@ async def test_one_of_three_daemons_is_killed_under_a_fleet(own):
         await asyncio.sleep(1.5 * f.ttl_s)  # long enough for whoever was not taken over to be gone
         await f.settle()
         assert f.removals == []
+
+
+async def test_an_old_process_that_goes_on_leaves_its_successor_alone(own):
+    ttl_s, instance_id = 2.0, 0xDEAD
+    async with AsyncExitStack() as stack:
+        f = Fleet(own, stack, ttl_s)
+        for _ in range(2):
+            await f.add_daemon()
+        stream = await f.add_router(f.url)
+        old = await stack.enter_async_context(program(*script("worker", f.url, ttl_s, 1, 0xDEAD)))
+        await old.hear()
+        old.send_signal(signal.SIGSTOP)
+        async with asyncio.timeout(30):
+            while stream.instances:
+                await asyncio.sleep(0.05)
+        way_in = discovery.connect(f.url, lease_ttl_s=ttl_s, instance_id=instance_id)
+        successor = await stack.enter_async_context(way_in)
+        made = await successor.register(spec("successor"))
+        old.send_signal(signal.SIGCONT)
+        await asyncio.sleep(2 * ttl_s)
+        old.send_signal(signal.SIGTERM)
+        assert await old.ended() == 0
+        await asyncio.sleep(2 * ttl_s)
+        assert list(stream.instances) == [made.id]
+        assert [one.id for one in await successor.list(FLEET)] == [made.id]
+        assert successor.failures == ()
 
 
 def spec(name: str) -> EndpointSpec:
