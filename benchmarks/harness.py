@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,6 +59,32 @@ def daemon(*flags: str) -> Iterator[DaemonProcess]:
     finally:
         process.terminate()
         process.wait(10)
+
+
+@contextmanager
+def etcd() -> Iterator[str]:
+    """Run an etcd of its own on free loopback ports while the block runs; give its store URL."""
+    port = _free_ports()
+    client, peer = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port + 1}"
+    with tempfile.TemporaryDirectory() as folder:
+        process = subprocess.Popen(
+            [
+                *("etcd", "--data-dir", folder, "--log-level", "error"),
+                *("--listen-client-urls", client, "--advertise-client-urls", client),
+                *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
+                *("--initial-cluster", f"default={peer}"),
+            ],
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            while not _is_listening(port):
+                if process.poll() is not None:
+                    raise RuntimeError(f"etcd ended with {process.returncode}")
+                time.sleep(0.02)
+            yield f"etcd://127.0.0.1:{port}"
+        finally:
+            process.kill()
+            process.wait()
 
 
 def in_child(function: Callable[..., Any], *args: object) -> Any:  # noqa: ANN401 - whatever it returns

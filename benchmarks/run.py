@@ -20,6 +20,7 @@ from fanout import fanout
 from figures import table
 from growth import growth
 from machine import Usage, describe
+from on_etcd import on_etcd
 from scale import Scale
 from transport import transport
 from visible import visible
@@ -36,6 +37,7 @@ BENCHMARKS: Mapping[str, Callable[[Scale], Sequence[Figure]]] = {
     "visible": visible,
     "growth": growth,
     "fanout": fanout,
+    "on_etcd": on_etcd,
 }
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from discovery.errors import NotFoundError
 from discovery.events import Cause
 from discovery.keys import PENDING_PREFIX
+from discovery.registry import in_parts
 from discovery.store import AtRevision, Delete, Put
 from discovery.unit import keys_of
 
@@ -33,10 +34,10 @@ class Operations:
         return await self._registry.persist(partial(self._try_remove, instance_id))
 
     async def drain(self, instance_id: int) -> int:
-        """Delete all records of a process at once and refuse new ones; return how many it had.
+        """Delete all records of a process and refuse new ones; return how many it had.
 
-        It keeps its lease, and is told with the next renewal. Its next lease is a fresh start.
-        Raises `NotFoundError` when the process holds no lease.
+        A hundred go at once. It keeps its lease, and is told with the next renewal. Its next lease
+        is a fresh start. Raises `NotFoundError` when the process holds no lease.
         """
         drained: list[str] = []
         async with self._registry.turns.of(instance_id):
@@ -63,6 +64,10 @@ class Operations:
         keys = list(self._replica.mirror.keys_of(instance_id))
         deletes = [Delete(held, Cause.REVOKED) for held in keys]
         guard = AtRevision(entry.key, entry.revision)
-        revision = await self._registry.commit([put, *deletes], [guard])
+        first, *others = in_parts(deletes)
+        revision = await self._registry.commit([put, *first], [guard])
+        guard = AtRevision(entry.key, revision)  # from here on it registers nothing
+        for part in others:
+            revision = await self._registry.commit(part, [guard])
         drained[:] = [held for held in keys if not held.startswith(PENDING_PREFIX)]
         return revision

@@ -40,8 +40,15 @@ if TYPE_CHECKING:
 _RENEWALS_PER_TTL = 3
 _CLEAN_UP_S = 2.0
 _SHOW_S = 1.0
+_MOST_DELETES = 100  # etcd takes 128 operations in one request, some of them ours
 
 T = TypeVar("T")
+
+
+def in_parts(deletes: Sequence[Delete]) -> list[Sequence[Delete]]:
+    """Split deletions of one process into what every store takes in one commit; one at least."""
+    starts = range(0, len(deletes) or 1, _MOST_DELETES)
+    return [deletes[start : start + _MOST_DELETES] for start in starts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +247,10 @@ class Registry:
         touch, guard = self.sessions.touch(caller)
         held = self._replica.mirror.keys_of(caller.instance_id)
         deletes = [Delete(key, Cause.UNREGISTERED) for key in held if key not in wanted]
-        return await self.commit([touch, *deletes], [guard])
+        *first, last = in_parts(deletes)
+        for part in first:
+            await self.commit(part, [guard])
+        return await self.commit([touch, *last], [guard])
 
     async def commit(self, ops: Sequence[Op], guards: Sequence[Guard]) -> int:
         """Write to the store; one without guards is not given any."""

@@ -11,6 +11,7 @@ import pytest
 
 import discovery
 from tests.cli.ctl import ADDRESS, CTL, PLACE, at_terminal, ctl, fleet
+from tests.support.etcd import etcd_server
 from tests.support.processes import DISCOVERYD, daemon, free_ports, script
 
 MACHINE = {"ttl"}
@@ -196,6 +197,32 @@ async def test_a_daemon_with_something_wrong(oddity, verdict):
     assert bad(checks).keys() - MACHINE == {oddity}
     (text,) = bad(checks)[oddity]
     assert text.startswith(verdict)
+
+
+async def test_the_etcd_behind_a_daemon_is_looked_at(etcd):
+    url = f"zmq://127.0.0.1:{(port := free_ports())}"
+    async with daemon(port, "--store", etcd.own_url()), discovery.connect(url) as d:
+        await d.register(ENDPOINT)
+        code, checks = await examined(url)
+    assert code == 6  # Debian's etcd is an old one
+    texts = [row["found"] for row in checks["backend"]]
+    assert texts[0].startswith(f"etcd at {etcd.endpoint} is 3.4.23, at revision ")
+    assert bad(checks)["backend"] == [
+        f"warn: etcd at {etcd.endpoint}: 3.4.23 can lose changes on their way to those who watch"
+    ]
+    assert checks["store"][0]["found"].startswith("etcd://")
+
+
+async def test_an_etcd_that_is_gone_is_found(tmp_path):
+    url = f"zmq://127.0.0.1:{(port := free_ports())}"
+    with etcd_server(tmp_path) as own:
+        async with daemon(port, "--store", own.url), discovery.connect(url) as d:
+            await d.list(discovery.EndpointQuery())
+            await asyncio.to_thread(own.kill)
+            code, checks = await examined(url)
+    assert code == 6
+    (text,) = bad(checks)["backend"]
+    assert text.startswith(f"fail: etcd at {own.endpoint}: ")
 
 
 async def test_a_ttl_that_is_too_short_for_the_pace_of_this_machine():

@@ -132,6 +132,15 @@ async def test_a_registration_that_races_a_drain_is_gone_or_refused(
     assert keys(daemon) == []
 
 
+async def test_hundreds_of_records_are_drained(
+    daemon: Daemon, worker: Worker, operations: Operations
+) -> None:
+    for start in range(0, 240, 60):
+        await worker.register(*(endpoint(f"e{n}") for n in range(start, start + 60)))
+    assert await operations.drain(worker.instance_id) == 240 + 3
+    assert daemon.list("endpoints") == []
+
+
 async def test_another_daemons_drain_holds_for_all(store: Store) -> None:
     here, there = Daemon(store), Daemon(store)
     async with serving(here, there):

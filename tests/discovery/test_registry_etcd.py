@@ -11,6 +11,7 @@ import pytest
 
 from discovery.errors import LeaseExpiredError, ModelConflictError, StaleRequestError
 from discovery.events import Cause
+from discovery.operations import Operations
 from discovery.stores.etcd.store import EtcdStore
 from tests.support.registries import Daemon, Worker
 from tests.support.sample_specs import endpoint, model
@@ -63,6 +64,21 @@ async def test_of_64_conflicting_registrations_at_once_one_is_done(etcd: Etcd) -
         assert {error.incumbent for error in lost} == set(won)
         assert [one.display_name for one in node.list()] == won  # type: ignore[union-attr]
         assert len(node.list("endpoints")) == 1
+
+
+async def test_hundreds_of_records_of_a_process_can_be_taken_away(etcd: Etcd) -> None:
+    """etcd takes 128 operations in a request."""
+    async with daemons(etcd, 1) as [(node, _)]:
+        one = await worker(node).grant(60.0)
+        for start in range(0, 240, 60):
+            await one.register(*(endpoint(f"e{n}") for n in range(start, start + 60)))
+        kept = endpoint("e7").id(one.instance_id)
+        await node.registry.retain(one.caller(), [kept])
+        assert [i.id for i in node.list("endpoints")] == [kept]
+        for start in range(0, 240, 60):
+            await one.register(*(endpoint(f"e{n}") for n in range(start, start + 60)))
+        assert await Operations(node.registry, node.replica).drain(one.instance_id) == 240
+        assert node.list("endpoints") == []
 
 
 async def test_what_is_answered_is_listed_at_once(etcd: Etcd) -> None:

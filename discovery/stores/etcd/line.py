@@ -243,11 +243,10 @@ class Line:
             compare=[compare], success=[pb.RequestOp(request_put=put) for put in puts]
         )
         answer = await self._client.call(TXN, request)
-        if answer.succeeded:
-            logger.warning(
-                "epoch begun",
-                extra={"epoch": mark, "why": "the store went back" if loaded else "a new registry"},
-            )
+        if answer.succeeded and loaded:
+            logger.warning("the store went back, another epoch begins", extra={"epoch": mark})
+        elif answer.succeeded:
+            logger.info("a registry begins", extra={"epoch": mark})
 
 
 def _ignore(_: str) -> None:

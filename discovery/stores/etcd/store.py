@@ -240,6 +240,7 @@ class EtcdStore:
         return asyncio.get_running_loop().time() - self._proofs[0][1] > _SILENT_AFTER_S
 
     def _break_off(self, why: str) -> None:
+        self._proofs.clear()  # of revisions that may never come
         for watch in self._watches:
             watch.break_off(why)
 

@@ -412,10 +412,14 @@ async def test_a_restored_etcd_begins_another_epoch_and_takes_nothing_of_before(
                     break
                 await asyncio.sleep(0.05)
         await breaks(watch)
-        async with following(store):
+        async with following(store) as again:
             assert store.epoch != epoch
             assert [e.key for e in (await store.snapshot("")).entries] == ["v1/1"]
             await put(store, "v1/4")
+            async with asyncio.timeout(2.0):  # the new line is proven at once
+                while store.age_s() > 0.5:
+                    again.ready()
+                    await asyncio.sleep(0.05)
 
 
 async def test_what_was_decided_in_one_epoch_is_not_done_in_another(own: Etcd) -> None:
