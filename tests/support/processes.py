@@ -94,8 +94,9 @@ class Program:
 
 
 def _heed_interrupts() -> None:
-    """A shell that runs the tests in the background lets them, and so us, ignore SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """A shell that runs the tests in the background lets them, and so us, ignore some signals."""
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @asynccontextmanager
