@@ -14,7 +14,7 @@ from discovery.errors import InvalidArgumentError
 from discovery.events import Cause
 from discovery.identity import identity_from_card
 from discovery.instance import ModelInstance
-from discovery.keys import PENDING_PREFIX, SESSION_PREFIX, parse_key
+from discovery.keys import PENDING_PREFIX, SESSION_PREFIX, parse_key, session_key
 from discovery.protocol import DIGEST_MODULUS, item_digest
 from discovery.store import Change
 from discovery.wire import decode_record
@@ -162,9 +162,17 @@ class Mirror:
         return self._show(scope, change)
 
     def _explained(self, change: Change, old: Entry | None) -> Change:
-        """Add to a deletion what follows from the record: without a lease, none has ended."""
-        if change.cause is None and old is not None and old.lease is None:
+        """Add to a deletion what follows from the record, so that it is not taken for doubtful.
+
+        Without a lease, none has ended. A lease without a session is not renewed through daemons,
+        so none of them can have let it end.
+        """
+        if change.cause is not None or old is None:
+            return change
+        if old.lease is None:
             return Change(change.key, None, Cause.REVOKED)
+        if session_key(old.lease) not in self._entries:
+            return _hidden(change.key)
         return change
 
     def _read(self, key: str, entry: Entry | None) -> tuple[Entry | None, ModelIdentity | None]:
@@ -275,6 +283,7 @@ def _note_owner(
 
 
 def _hidden(key: str) -> Change:
+    """Return that a record goes out of sight, and that nothing more is known of it."""
     return Change(key, None, Cause.RESYNC)
 
 

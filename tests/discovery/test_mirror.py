@@ -88,9 +88,19 @@ def test_what_has_no_lease_cannot_go_with_one(lease: int | None, cause: Cause | 
     Else its removal would be held back by whoever doubts that leases ended.
     """
     value = put_endpoint(1, 1).entry.value  # type: ignore[union-attr]
-    mirror = Mirror(1, [Entry(endpoint_key(1), value, 1, 1, lease)])
+    session = Entry("session/7", b"", 1, 1, 7)
+    mirror = Mirror(1, [session, Entry(endpoint_key(1), value, 1, 1, lease)])
     (removed,) = mirror.apply(batch(2, gone(endpoint_key(1), cause)))
     assert removed.cause == (cause if cause or lease else Cause.REVOKED)
+
+
+@pytest.mark.parametrize("cause", [None, Cause.LEASE_EXPIRED])
+def test_a_lease_that_no_daemon_renews_ends_beyond_doubt(cause: Cause | None) -> None:
+    """A peer renews its lease itself: that daemons were away says nothing about it."""
+    value = put_endpoint(1, 1).entry.value  # type: ignore[union-attr]
+    mirror = Mirror(1, [Entry(endpoint_key(1), value, 1, 1, 7)])
+    (removed,) = mirror.apply(batch(2, gone(endpoint_key(1), cause)))
+    assert removed.cause == (cause or Cause.RESYNC)
 
 
 def test_keys_are_found_by_their_lease() -> None:
