@@ -37,7 +37,7 @@ demo: $(VENV)/.run ## Show in half a minute what discoveryd does, with real proc
 test: $(VENV)/.dev ## Run the tests and hold the coverage against its gates.
 	@.ci/debian-packages $(DEBIAN_TEST_PACKAGES)
 	@$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(or $(ARGS),--numprocesses 2 --ignore tests/simulation)
+	$(BIN)/coverage run -m pytest $(or $(ARGS),--numprocesses 3 --ignore tests/simulation)
 ifeq ($(strip $(ARGS)),)
 	$(BIN)/python -m pytest --numprocesses 2 tests/simulation # watched by coverage, it takes thrice as long
 	@$(BIN)/coverage combine --quiet
