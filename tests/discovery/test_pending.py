@@ -35,7 +35,7 @@ def lora(name: str, source: str) -> ModelIdentity:
     return ModelIdentity(display_name=name, source_path=source, is_lora=True)
 
 
-# The trios of /work/shared/model/conflict.py: all contradict each other; both first contradict each
+# The trios that the model of the protocol plays: all contradict each other; both first contradict each
 # other but not the third; the second contradicts both others.
 TRIOS = {
     "incompatible": [plain("a", "s"), plain("b", "t"), plain("c", "u")],
