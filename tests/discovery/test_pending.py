@@ -35,8 +35,8 @@ def lora(name: str, source: str) -> ModelIdentity:
     return ModelIdentity(display_name=name, source_path=source, is_lora=True)
 
 
-# The trios that the model of the protocol plays: all contradict each other; both first contradict each
-# other but not the third; the second contradicts both others.
+# All contradict each other; both first contradict each other but not the third; the second
+# contradicts both others.
 TRIOS = {
     "incompatible": [plain("a", "s"), plain("b", "t"), plain("c", "u")],
     "third-with-both": [plain("n", "s"), plain("m", "s"), lora("lora", "s")],
