@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from operator import itemgetter
 from typing import TYPE_CHECKING, Self
 
-from discovery.errors import UnavailableError
+from discovery.errors import DiscoveryError, UnavailableError
 from discovery.keys import SESSION_PREFIX
 from discovery.store import CompactedError
 from transports.scope import running
@@ -144,8 +144,8 @@ class Replica:
             except CompactedError as error:
                 self.relists += 1
                 logger.warning("store history lost, loading anew", extra={"why": str(error)})
-            except UnavailableError as error:
-                if not self._loaded.is_set():
+            except DiscoveryError as error:
+                if not (error.retryable and self._loaded.is_set()):
                     raise
                 logger.warning("store away, loading anew soon", extra={"why": str(error)})
                 await asyncio.sleep(_RELOAD_AFTER_S)
@@ -178,16 +178,15 @@ class Replica:
             await asyncio.sleep(self._compare_s)
             try:
                 await self._compare()
-            except UnavailableError:
-                continue
+            except DivergedError:
+                raise
+            except DiscoveryError as error:
+                logger.info("not compared", extra={"why": str(error)})
 
     async def _compare(self) -> None:
         mirror = self.mirror
         revision, ours = mirror.revision, mirror.revisions()
-        try:
-            theirs = await self._store.revisions_at(revision)
-        except CompactedError:
-            return  # another time
+        theirs = await self._store.revisions_at(revision)
         if theirs is None or theirs == ours:
             return
         self.divergences += 1

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from discovery.errors import PermissionDeniedError, UnavailableError
+from discovery.errors import PermissionDeniedError, ResourceExhaustedError, UnavailableError
 from discovery.events import Cause
 from discovery.replica import Replica
 from discovery.settings import LimitSettings
@@ -226,9 +226,10 @@ async def test_a_store_that_fails_ends_the_replica_with_the_reason() -> None:
             await asyncio.sleep(10)
 
 
-async def test_a_store_that_is_away_is_followed_again_when_it_is_back() -> None:
+@pytest.mark.parametrize("error", [UnavailableError("gone"), ResourceExhaustedError("busy")])
+async def test_a_store_that_is_away_is_followed_again_when_it_is_back(error: Exception) -> None:
     store = memory_store()
-    store.watch = lambda prefix, after: BrokenWatch(UnavailableError("gone"))  # type: ignore[method-assign,assignment,return-value]
+    store.watch = lambda prefix, after: BrokenWatch(error)  # type: ignore[method-assign,assignment,return-value]
     daemon = Daemon(store)
     async with daemon.replica:
         await asyncio.sleep(10)
@@ -401,7 +402,9 @@ async def test_a_change_that_never_came_is_found_counted_and_put_right(caplog) -
     assert found.keys == [KEY]
 
 
-@pytest.mark.parametrize("error", [CompactedError("gone"), UnavailableError("away")])
+@pytest.mark.parametrize(
+    "error", [CompactedError("gone"), UnavailableError("away"), ResourceExhaustedError("busy")]
+)
 async def test_what_cannot_be_compared_is_compared_another_time(error: Exception) -> None:
     store = memory_store()
     asked = 0

@@ -10,7 +10,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Self
 
-from discovery.errors import UnavailableError
+from discovery.errors import DiscoveryError
 from discovery.events import Cause
 from discovery.store import Batch, Change, CompactedError, Watch
 from discovery.stores.etcd import etcd_pb2 as pb
@@ -140,8 +140,8 @@ class EtcdWatch:
             await self._line.prove(self.received)
         except CompactedError as error:
             self.break_off(str(error))
-        except UnavailableError:
-            pass  # the new connection will not be there either
+        except DiscoveryError as error:  # nor will the new connection be there
+            logger.info("etcd does not say what it is", extra={"why": str(error)})
 
     async def _receive(self) -> None:
         start, end = self._keys.range_of("")

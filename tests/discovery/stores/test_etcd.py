@@ -20,7 +20,10 @@ from discovery.store import (
     NoPutAfter,
     Put,
 )
+from discovery.stores.etcd.client import DeniedError, EtcdError, ExhaustedError
+from discovery.stores.etcd.line import Line
 from discovery.stores.etcd.store import EtcdStore
+from discovery.stores.etcd.translation import error_of
 from discovery.stores.etcd.watch import EtcdWatch
 from tests.support.etcd import Etcd, etcd_server
 from tests.support.places import until
@@ -338,6 +341,32 @@ async def test_leases_are_renewed_again_after_a_restart(own: Etcd) -> None:
                     break
                 except UnavailableError:
                     await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("refusal", [DeniedError, ExhaustedError])
+async def test_a_refusal_while_a_connection_is_made_anew_ends_nothing(
+    own: Etcd, refusal: type[EtcdError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found in review: an etcd that was too busy for it ended the daemon."""
+    asked = 0
+
+    async with opened(own.url) as store, following(store) as watch:
+        prove = Line.prove
+
+        async def refuse(self: Line, *args: Any) -> None:
+            nonlocal asked
+            asked += 1
+            if asked <= 2:
+                raise error_of(refusal("not now"), "watching")
+            await prove(self, *args)
+
+        monkeypatch.setattr(Line, "prove", refuse)
+        await aside(own.kill)
+        await aside(own.start)
+        await is_back(store)
+        await put(store, "v1/1")
+        await shown(watch, "v1/1")
+        assert asked > 2
 
 
 # ---- etcd is not what it was
