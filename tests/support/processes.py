@@ -93,9 +93,9 @@ class Program:
             return await self.process.wait()
 
 
-def _heed_interrupts() -> None:
-    """A shell that runs the tests in the background lets them, and so us, ignore some signals."""
-    for number in (signal.SIGINT, signal.SIGQUIT):
+def _heed_signals() -> None:
+    """What runs the tests in the background, or with nohup, lets them, and so us, ignore some."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
 
 
@@ -108,7 +108,7 @@ async def program(*command: str, env: dict[str, str] | None = None) -> AsyncGene
         stdout=asyncio.subprocess.PIPE,
         env=None if env is None else os.environ | env,
         limit=1 << 24,
-        preexec_fn=_heed_interrupts,
+        preexec_fn=_heed_signals,
     )
     try:
         yield Program(process)
