@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -253,6 +254,7 @@ async def test_who_has_read_enough_ends_it_without_an_error():
         async with program(*CTL, "--url", url, "watch", "endpoints") as watching:
             await watching.hear()
             watching.process._transport.get_pipe_transport(1).close()
+            await asyncio.sleep(0)  # in the next turn of the loop it is closed, and not before
             await d.unregister(discovery.parse_id(ENDPOINT))
             assert await watching.ended() == 0
 
