@@ -123,6 +123,8 @@ class Core:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.store)
             await stack.enter_async_context(self.replica)
+            self._beat_due = self._now()  # none was due while the store was loaded
+            self.recovery.begin(self._beat_due)
             await stack.enter_async_context(self._requests)
             await stack.enter_async_context(running(self._beat_for_ever()))
             self._stack = stack.pop_all()
