@@ -291,6 +291,9 @@ class Registry:
 
         The caller's next request, and the next one about its endpoint, are then decided on it.
         """
+        self._replica.drain()
+        if self._replica.mirror.revision >= revision:
+            return
         with suppress(TimeoutError, UnavailableError):
             async with asyncio.timeout(_SHOW_S):
                 await self._replica.reached(revision)
