@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "benchmarks" / "results.json"
-NAMES = ["transport", "keep_alives", "registrations", "visible", "growth", "fanout"]
+NAMES = ["transport", "keep_alives", "registrations", "visible", "growth", "fanout", "on_etcd"]
 
 
 def run(script: str, *args: str) -> subprocess.CompletedProcess[str]:
