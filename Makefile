@@ -7,7 +7,7 @@ PYTHON ?= python3
 # `make test ARGS="-k lease -x"`, which leaves out the coverage gates.
 ARGS ?=
 # What the tests need besides python3-venv. Services are not started on installing.
-DEBIAN_TEST_PACKAGES := etcd-server etcd-client
+DEBIAN_TEST_PACKAGES := etcd-server etcd-client nats-server
 
 VENV := .venv
 BIN := $(VENV)/bin
