@@ -15,7 +15,8 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet $(LOCK_FLAGS)
 # The modules without I/O, as files; .importlinter is the one place that lists them.
 SANS_IO = $(shell sed -n '/^\[importlinter:contract:sans-io\]/,/^forbidden_modules/ \
-	s,^ \+\(discovery\|transports\)\.\([a-z_]\+\)$$,\1/\2.py,p' .importlinter | paste -sd,)
+	/^ \+\(discovery\|transports\)\.[a-z_.]\+$$/ { s,^ \+,,; s,\.,/,g; s,$$,.py,p }' .importlinter \
+	| paste -sd,)
 
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 

@@ -264,14 +264,15 @@ def connect(
     """Return a way into the registry at `url`; connects when entered with `async with`.
 
     Args:
-        url: `zmq://host:port[,host:port]` for daemons of one registry; `memory://[name]` for one
-            inside this process, shared by its name; `etcd://host:port[,host:port]` for the one that
-            is kept there, without a daemon.
+        url: `zmq://host:port[,host:port]` for daemons of one registry; `nats://host:port[,…]` for
+            those that are reached through a NATS server; `memory://[name]` for one inside this
+            process, shared by its name; `etcd://host:port[,host:port]` for the one that is kept
+            there, without a daemon.
         lease_ttl_s: seconds, 1 to 3600, that registrations outlive this process when it dies.
         instance_id: 1 to 2^64 - 1; None mints one below 2^53. Keep it to come back as the same.
         connect_timeout_s: seconds within which a daemon must answer.
         request_timeout_s: seconds within which a request must be answered, retries included.
-        codec: `msgpack` or `json`; None is the transport's default.
+        codec: `msgpack` or `json`; None is JSON over NATS, MsgPack otherwise.
         tenant: reserved; only None is known.
 
     Raises:
@@ -290,7 +291,7 @@ def connect(
     settings = ParticipantSettings(
         url=url,
         is_embedded=is_embedded(url),
-        codec=codec_of(codec),
+        codec=codec_of(codec, url),
         client=client_name(),
         instance_id=instance_id,
         lease_ttl_s=float(lease_ttl_s),

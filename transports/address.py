@@ -61,12 +61,8 @@ class Address:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach it: 127.0.0.0/8, ::1, localhost, or `memory`."""
-        if self.scheme == "memory" or self.host.lower().rstrip(".") == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        others = (other.rpartition(":")[0].strip("[]") for other in self.others)
+        return self.scheme == "memory" or all(map(_is_loopback, (self.host, *others)))
 
     def with_port(self, port: int) -> Address:
         """Return the same address with another port."""
@@ -129,6 +125,15 @@ def _parse_host(url: str, host: str) -> str:
             raise _wrong(url, f"{host:.{_SHOWN_CHARACTERS}} is not an IPv6 address") from exc
         return host[1:-1]
     raise _wrong(url, f"host {_shown(host)} is not a name, an IP address or '*'")
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _is_unspecified(host: str) -> bool:

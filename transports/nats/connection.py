@@ -91,8 +91,6 @@ class NatsConnection:
     """
 
     def __init__(self, url: NatsUrl, *, most_waiting: int = MOST_WAITING) -> None:
-        self.on_up: Callable[[], None] = lambda: None
-        """Is called when a connection is there; messages may have been missed."""
         self._url, self._most_waiting = url, most_waiting
         self._subscriptions: dict[Subscription, None] = {}
         self._by_sid: dict[int, Subscription] = {}
@@ -196,8 +194,9 @@ class NatsConnection:
                 return
             self._was_up = False
             try:
+                self._let_in = await asyncio.to_thread(_ways_in, self._url)  # files may change
                 await self._use(server)
-            except _LOST as error:
+            except OSError as error:
                 self._note(server, error)
             except Exception as error:  # an error of ours must not end what would mend it
                 logger.exception("connection to NATS failed")
@@ -209,7 +208,6 @@ class NatsConnection:
 
     async def _use(self, server: str) -> None:
         """Connect, and stay until that connection is lost."""
-        ways_in = await asyncio.to_thread(_ways_in, self._url)  # files may have changed
         client, lost = _Client(is_tls=self._url.is_tls), asyncio.Event()
         by_sid: dict[int, Subscription] = {}
         self._by_sid = by_sid
@@ -241,7 +239,7 @@ class NatsConnection:
                     skip_subject_validation=True,
                     error_cb=note,
                     closed_cb=end,
-                    **ways_in,
+                    **self._let_in,
                 )
             except nats.errors.NoServersError:
                 raise last[-1] if last else UnreachableError("no answer") from None
@@ -251,9 +249,10 @@ class NatsConnection:
             await client.flush()
             self._client, self._was_up, self._why = client, True, None
             _tell(self._waiting)
-            self.on_up()
             await self._write(client, lost)
             raise last[-1] if last else UnreachableError("the connection was lost")
+        except _LOST as error:
+            self._note(server, error)
         finally:
             self._client = None
             self._outgoing.clear()

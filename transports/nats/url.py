@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, urlencode
 
 from transports.errors import AddressError
 from transports.options import check_pair, files_of, is_tls, parse_options
@@ -52,6 +53,12 @@ class NatsUrl:
     nkey_file: Path | None = None
     creds_file: Path | None = None
 
+    @property
+    def has_login(self) -> bool:
+        """Whether the servers ask who we are."""
+        ways = (self.user, self.token_file, self.nkey_file, self.creds_file, self.cert)
+        return any(way is not None for way in ways)
+
 
 def parse_nats_address(address: Address) -> NatsUrl:
     """Read the options of a NATS address.
@@ -74,6 +81,22 @@ def parse_nats_address(address: Address) -> NatsUrl:
         )
     except ValueError as error:
         raise AddressError(f"address {str(address)!r}: {error}; {_EXPECTED}") from error
+
+
+def prefix_of(address: Address) -> str:
+    """Return what all subjects of an address begin with. Raises `AddressError`."""
+    return parse_nats_address(address).prefix
+
+
+def with_prefix(address: Address, prefix: str) -> Address:
+    """Return the same servers, and the same way to be let in, with other subjects."""
+    options = [(name, text) for name, text in parse_qsl(address.query) if name != "prefix"]
+    return replace(address, query=urlencode([*options, ("prefix", prefix)]))
+
+
+def told(address: Address) -> Address:
+    """Return what others may be told of an address: not how we are let in."""
+    return with_prefix(replace(address, query=""), prefix_of(address))
 
 
 def _prefix(prefix: str) -> str:
