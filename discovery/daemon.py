@@ -115,6 +115,7 @@ class Daemon:
         known = told(publisher.address) if is_nats else publisher.address
         handler = self.core.handler(str(known))
         server = await stack.enter_async_context(open_rpc_server(url, handler))
+        self.core.listen_by(server)
         self._listeners += [publisher, server]
         self.addresses.append(server.address)
         logger.info(

@@ -194,6 +194,13 @@ class Store(Protocol):
         """
         ...
 
+    def renew_all(self) -> None:
+        """Give every lease a full TTL from now, if this process alone decides when they end.
+
+        For when nobody could reach it: nobody's lease may pay for that.
+        """
+        ...
+
     async def grant(self, lease_id: int, ttl_s: float) -> float:
         """Make a lease and return its TTL in seconds, which may differ from the one asked for.
 

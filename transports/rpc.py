@@ -35,6 +35,7 @@ class RpcServer(Protocol):
     Replies made before the end of the block reach clients that read them at once.
     After the block the address is free, and closing again does nothing.
     A server entered after another one left, at the same address, is reached by the same clients.
+    `is_cut_off` is False from its entering to its end, as long as clients can reach it.
     """
 
     @property
@@ -45,6 +46,11 @@ class RpcServer(Protocol):
     @property
     def rejected(self) -> int:
         """How many messages were dropped because they are not requests."""
+        ...
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether nobody can reach it now, as while the NATS server between is away."""
         ...
 
     async def __aenter__(self) -> Self:

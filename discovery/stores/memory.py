@@ -67,6 +67,10 @@ class MemoryStore:
         """Return 0: what a watch hands over is the store itself."""
         return 0.0
 
+    def renew_all(self) -> None:
+        """See `Store`."""
+        self._leases.renew_all(self._now())
+
     async def grant(self, lease_id: int, ttl_s: float) -> float:
         """See `Store`. The TTL is always the one asked for."""
         now = self._now()

@@ -67,6 +67,11 @@ class GuardlessStore:
     def age_s(self) -> float:
         return 0.0
 
+    def renew_all(self) -> None:
+        for lease_id, (ttl_s, timer) in list(self._leases.items()):
+            timer.cancel()
+            self._arm(lease_id, ttl_s)
+
     async def grant(self, lease_id: int, ttl_s: float) -> float:
         await self.before("grant")
         if self._lives(lease_id):

@@ -65,7 +65,7 @@ async def is_answered(client, inbox, number):
 async def test_requests_and_events_go_on_after_a_restart(own):
     replies, events = Inbox(), Inbox()
     async with (
-        open_rpc_server(own.url, echo),
+        open_rpc_server(own.url, echo) as server,
         asking(own.url, replies) as client,
         open_publisher(f"{own.url}?prefix=p") as publisher,
         open_subscriber(publisher.address, events) as subscriber,
@@ -75,10 +75,12 @@ async def test_requests_and_events_go_on_after_a_restart(own):
             await asyncio.to_thread(own.kill)
             publisher.publish(TOPIC, b"lost")
             await eventually(lambda: not publisher.has_subscribers(TOPIC))
+            await eventually(lambda: server.is_cut_off)
             with pytest.raises(UnreachableError):
                 await eventually(lambda: client.send(99, b""))
             await asyncio.to_thread(own.start)
             await is_answered(client, replies, number)
+            assert not server.is_cut_off
             async with asyncio.timeout(LIMIT_S):
                 await subscriber.subscribe("other/")  # proves the older ones too
             publisher.publish(TOPIC, b"%d" % number)

@@ -277,6 +277,17 @@ async def test_a_server_that_comes_back_is_reached_by_the_same_client(case):
             await is_refused(client)
 
 
+async def test_a_server_that_is_reached_is_not_cut_off(case):
+    replies = Inbox()
+    server = open_rpc_server(case.new_url(), echo)
+    assert not server.is_cut_off
+    async with server, connected(server.address, replies) as client:
+        client.send(1, b"")
+        await replies.first(1)
+        assert not server.is_cut_off
+    assert not server.is_cut_off
+
+
 # --- RpcClient -----------------------------------------------------------------------------------
 
 

@@ -50,6 +50,11 @@ class NatsRpcServer:
         self._nats = NatsConnection(url)
         self._is_open = False
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether there is no connection to NATS; see RpcServer."""
+        return self._is_open and not self._nats.is_up
+
     async def __aenter__(self) -> Self:
         """Subscribe."""
         await self._nats.__aenter__()

@@ -400,6 +400,20 @@ async def test_an_id_is_granted_again_once_its_lease_has_ended(
     await store.grant(1, case.ttl_s)
 
 
+async def test_all_leases_are_renewed_where_nobody_else_decides(
+    store: Store, case: StoreCase
+) -> None:
+    ttl_s = await store.grant(1, case.ttl_s)
+    await put(store, "a/1", lease=1)
+    await asyncio.sleep(ttl_s * 0.8)
+    store.renew_all()
+    if not case.outlives_daemon:
+        await asyncio.sleep(ttl_s * 0.8)
+        assert await keys(store) == ["a/1"]
+    await lease_ends(case, case.ttl_s)
+    assert await keys(store) == []
+
+
 async def test_keep_alive_gives_the_full_ttl_and_returns_it(store: Store, case: StoreCase) -> None:
     ttl_s = await store.grant(1, case.ttl_s)
     await put(store, "a/1", lease=1)
