@@ -23,16 +23,6 @@ if TYPE_CHECKING:
 # The signature that both sides send first: 0xFF, 8 bytes, 0x7F (RFC 37/ZMTP 3.1, "greeting").
 _SIGNATURE_BYTES: Final = 10
 _CODECS: Final = (MSGPACK, JSON)
-_SILENCE: Final = {
-    "zmq": (
-        "speaks ZeroMQ, but does not answer as discoveryd does",
-        "see whether it stands still, or is another program, or discoveryd's events port",
-    ),
-    "nats": (
-        "is a NATS server, but no discoveryd answers through it",
-        "see whether one runs with this --listen, the same prefix, and is let in as you are",
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,9 +120,7 @@ async def _greet(address: Address, within_s: float) -> Probe:
             do = "run the same version of discoveryctl and discoveryd"
             return Probe(address=address, findings=[fail("protocol", f"{address}: {error}", do)])
         except DiscoveryError as error:
-            what, do = _SILENCE[address.scheme]
-            why = f"{address}: {what}: {error}"
-            return Probe(address=address, findings=[fail("connect", why, do)])
+            return Probe(address=address, findings=[fail("connect", *_silence(address, error))])
         took_ms = (loop.time() - begun_at) * 1000
         findings.append(ok("codec", f"{address}: {codec.name} is understood"))
     protocol = greeting.get("protocol")
@@ -141,6 +129,14 @@ async def _greet(address: Address, within_s: float) -> Probe:
         ok("protocol", f"{address}: protocol {protocol}"),
     ]
     return Probe(address=address, findings=findings, greeting=greeting)
+
+
+def _silence(address: Address, error: DiscoveryError) -> tuple[str, str]:
+    if address.scheme == "nats":
+        why = f"{address}: is a NATS server, but no discoveryd answers through it: {error}"
+        return why, "see whether one listens through it, under this prefix, and is let in as you"
+    why = f"{address}: speaks ZeroMQ, but does not answer as discoveryd does: {error}"
+    return why, "see whether it stands still, is another program, or discoveryd's events port"
 
 
 def _ignore(_topic: str, _payload: bytes) -> None:
