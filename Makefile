@@ -14,9 +14,9 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet $(LOCK_FLAGS)
 # The modules without I/O, as files; .importlinter is the one place that lists them.
-SANS_IO = $(shell sed -n '/^\[importlinter:contract:sans-io\]/,/^forbidden_modules/ \
-	/^ \+\(discovery\|transports\)\.[a-z_.]\+$$/ { s,^ \+,,; s,\.,/,g; s,$$,.py,p }' .importlinter \
-	| paste -sd,)
+SANS_IO = $(shell sed -n '/^\[importlinter:contract:sans-io\]/,/^forbidden_modules/ { \
+	/^ \+\(discovery\|transports\)\.[a-z_.]\+$$/ { s,^ \+,,; s,\.,/,g; s,$$,.py,p } }' \
+	.importlinter | paste -sd,)
 
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
@@ -38,7 +38,7 @@ demo: $(VENV)/.run ## Show in half a minute what discoveryd does, with real proc
 test: $(VENV)/.dev ## Run the tests and hold the coverage against its gates.
 	@.ci/debian-packages $(DEBIAN_TEST_PACKAGES)
 	@$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(or $(ARGS),--numprocesses 3 --ignore tests/simulation)
+	$(BIN)/coverage run -m pytest $(or $(ARGS),--numprocesses 3 --dist worksteal --ignore tests/simulation)
 ifeq ($(strip $(ARGS)),)
 	$(BIN)/python -m pytest --numprocesses 2 tests/simulation # watched by coverage, it takes thrice as long
 	@$(BIN)/coverage combine --quiet
