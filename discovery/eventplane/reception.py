@@ -109,12 +109,12 @@ class Reception:
                 return
             if verdict is Verdict.RESTARTED:
                 publisher.has_ended = False
-                self._put(Restarted(publisher_id), publisher_id, None)
+                self._give(Restarted(publisher_id), publisher_id, None)
             self._lose(publisher_id, gap)
         payload = envelope.payload
         item = Message(publisher_id, sequence, envelope.published_at, envelope.topic, payload)
         size = _OVERHEAD_BYTES + len(payload)
-        self._count_dropped(self._put(item, publisher_id, Gap(sequence, sequence), size))
+        self._give(item, publisher_id, Gap(sequence, sequence), size)
 
     # ---- who is there
 
@@ -125,14 +125,14 @@ class Reception:
             self._meet(publisher_id)
         elif publisher.has_ended:
             publisher.has_ended = False
-            self._put(Joined(publisher_id), publisher_id, None)
+            self._give(Joined(publisher_id), publisher_id, None)
 
     def part(self, publisher_id: int) -> None:
         """A publisher is gone: tell the reader, unless it has said so itself."""
         publisher = self._publishers.get(publisher_id)
         if publisher is not None and not publisher.has_ended:
             publisher.has_ended = True
-            self._put(Ended(publisher_id, None), publisher_id, None)
+            self._give(Ended(publisher_id, None), publisher_id, None)
 
     def has_ended(self, publisher_id: int) -> bool:
         """Whether it has said that it has, and all that it sent before has been taken."""
@@ -153,7 +153,7 @@ class Reception:
             forgotten = next(ended, next(iter(self._publishers)))
             self._past = _sum(self._past, self._publishers.pop(forgotten))
         publisher = self._publishers[publisher_id] = _Publisher()
-        self._put(Joined(publisher_id), publisher_id, None)
+        self._give(Joined(publisher_id), publisher_id, None)
         return publisher
 
     def _end(self, publisher_id: int, sent: int) -> None:
@@ -161,7 +161,7 @@ class Reception:
         self._lose(publisher_id, publisher.sequence.finish(sent))
         if not publisher.has_ended:
             publisher.has_ended = True
-            self._put(Ended(publisher_id, sent), publisher_id, None)
+            self._give(Ended(publisher_id, sent), publisher_id, None)
 
     def _spoil(self, publisher_id: int, sequence: int) -> None:
         publisher = self._publishers.get(publisher_id) or self._meet(publisher_id)
@@ -170,10 +170,11 @@ class Reception:
 
     def _lose(self, publisher_id: int, gap: Gap | None) -> None:
         if gap is not None:
-            self._count_dropped(self._put(Lost(publisher_id, *gap), publisher_id, gap))
+            self._give(Lost(publisher_id, *gap), publisher_id, gap)
 
-    def _count_dropped(self, losers: Collection[int]) -> None:
-        for loser in losers:
+    def _give(self, item: EventItem, publisher_id: int, gap: Gap | None, size: int = 0) -> None:
+        """Put an item, and count what is dropped for it."""
+        for loser in self._put(item, publisher_id, gap, size):
             publisher = self._publishers.get(loser)
             if publisher is not None:
                 publisher.dropped += 1
