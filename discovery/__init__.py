@@ -20,6 +20,17 @@ from discovery.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from discovery.eventplane.items import (
+    Ended,
+    EventCounters,
+    EventItem,
+    Joined,
+    Lost,
+    Message,
+    Restarted,
+)
+from discovery.eventplane.publisher import EventPublisher
+from discovery.eventplane.subscriber import EventSubscriber
 from discovery.events import Added, Cause, Event, Removed
 from discovery.eventtransport import (
     EventCodecKind,
@@ -57,6 +68,7 @@ __all__ = [
     "DeadlineExceededError",
     "Discovery",
     "DiscoveryError",
+    "Ended",
     "EndpointId",
     "EndpointInstance",
     "EndpointQuery",
@@ -67,6 +79,10 @@ __all__ = [
     "EventChannelQuery",
     "EventChannelSpec",
     "EventCodecKind",
+    "EventCounters",
+    "EventItem",
+    "EventPublisher",
+    "EventSubscriber",
     "EventTransport",
     "EventTransportKind",
     "FailedPreconditionError",
@@ -75,9 +91,12 @@ __all__ = [
     "InstanceId",
     "InternalError",
     "InvalidArgumentError",
+    "Joined",
     "Kind",
     "LeaseExpiredError",
     "Listing",
+    "Lost",
+    "Message",
     "ModelConflictError",
     "ModelId",
     "ModelInstance",
@@ -90,6 +109,7 @@ __all__ = [
     "RecordError",
     "Removed",
     "ResourceExhaustedError",
+    "Restarted",
     "SettingError",
     "Spec",
     "StaleRequestError",

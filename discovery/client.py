@@ -93,6 +93,11 @@ class Discovery:
     # ---- about this process
 
     @property
+    def url(self) -> str:
+        """Where the registry is, as `connect` was told."""
+        return self._settings.url
+
+    @property
     def instance_id(self) -> int:
         """Under which this process registers endpoints and models; also the id of its lease."""
         return self._settings.instance_id

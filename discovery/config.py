@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from dataclasses import fields, is_dataclass, replace
@@ -27,7 +28,7 @@ _KindT = TypeVar("_KindT", EventTransportKind, EventCodecKind)
 
 _PREFIX = "DISCOVERY_"
 
-_OTHER_VARIABLES = frozenset({"URL", "CONFIG", "EVENT_PLANE", "EVENT_PLANE_CODEC"})
+_OTHER_VARIABLES = frozenset({"URL", "CONFIG", "EVENT_PLANE", "EVENT_PLANE_CODEC", "EVENT_HOST"})
 """What else the prefix is used for: by clients, by programs on their start, by the event plane."""
 
 _LISTENING = ("zmq", "nats", "memory")
@@ -103,6 +104,19 @@ def event_codec_from_env(environ: Mapping[str, str]) -> EventCodecKind | None:
         SettingError: it names something else.
     """
     return _choice(environ, "DISCOVERY_EVENT_PLANE_CODEC", EventCodecKind)
+
+
+def event_host_from_env(environ: Mapping[str, str]) -> str | None:
+    """Return what DISCOVERY_EVENT_HOST says publishers are to advertise; None when unset or empty.
+
+    A host name, an IP address or the name of a network interface; whoever uses it looks.
+    """
+    return environ.get("DISCOVERY_EVENT_HOST") or None
+
+
+def process_environment() -> Mapping[str, str]:
+    """Return the environment of this process, for those that are used without a `main`."""
+    return os.environ
 
 
 def default_event_transport(store_url: str) -> EventTransportKind:

@@ -3,6 +3,7 @@
 TransportError
 ├── AddressError          an address that cannot be used
 ├── CodecError            bytes that are not a value, or a value that has no bytes
+├── EnvelopeError         bytes that are not an event, or an event that has no bytes
 ├── FrameError            bytes that are not a message of ours
 └── UnreachableError      the peer, or the address to listen on, cannot be had now (retryable)
     └── BacklogFullError  the peer is there and too much waits for it already (retryable)
@@ -25,6 +26,18 @@ class AddressError(TransportError):
 
 class CodecError(TransportError):
     """Bytes cannot be decoded, or a value cannot be encoded, by the chosen codec."""
+
+
+class EnvelopeError(TransportError):
+    """An event cannot be read from its envelope, or written into one.
+
+    Attributes:
+        field: which field is wrong; None when it is the envelope as a whole.
+    """
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        self.field = field
+        super().__init__(message)
 
 
 class FrameError(TransportError):

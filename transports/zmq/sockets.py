@@ -100,18 +100,35 @@ def connect(kind: int, address: Address, options: dict[int, int]) -> zmq.Socket[
     Raises:
         UnreachableError: no socket can be had, as when the process has too many files open.
     """
+    return _connecting(kind, options, address)
+
+
+def connector(kind: int, options: dict[int, int]) -> zmq.Socket[bytes]:
+    """Return a socket that is to connect to many addresses, of IPv4 and IPv6, and to none yet.
+
+    Raises:
+        UnreachableError: no socket can be had, as when the process has too many files open.
+    """
+    return _connecting(kind, {int(zmq.IPV6): 1, **options}, None)
+
+
+def _connecting(kind: int, options: dict[int, int], address: Address | None) -> zmq.Socket[bytes]:
     context = _client_contexts.borrow()
     socket = None
     try:
         socket = context.socket(kind)
-        _configure(socket, {**_CONNECTING, **options}, address)
-        socket.connect(f"tcp://{address.netloc}")
+        if address is None:
+            _set_all(socket, {**_CONNECTING, **options})
+        else:
+            _configure(socket, {**_CONNECTING, **options}, address)
+            socket.connect(f"tcp://{address.netloc}")
     except zmq.ZMQError as exc:
         if socket is not None:
             socket.close()
         if _client_contexts.give_back(context):
             context.term()
-        raise UnreachableError(f"cannot connect to {address}: {exc.strerror}") from exc
+        where = "" if address is None else f" to {address}"
+        raise UnreachableError(f"cannot connect{where}: {exc.strerror}") from exc
     return socket
 
 
@@ -187,9 +204,13 @@ async def _terminate(context: zmq.Context[zmq.Socket[bytes]]) -> None:
         logger.warning("a ZMQ context does not end within %g s, left behind", _TERMINATING_S)
 
 
-def _configure(socket: zmq.Socket[bytes], options: dict[int, int], address: Address) -> None:
+def _set_all(socket: zmq.Socket[bytes], options: dict[int, int]) -> None:
     for option, value in options.items():
         socket.set(option, value)
+
+
+def _configure(socket: zmq.Socket[bytes], options: dict[int, int], address: Address) -> None:
+    _set_all(socket, options)
     socket.set(zmq.IPV6, int(":" in address.host))
 
 

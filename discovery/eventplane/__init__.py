@@ -1,0 +1,1 @@
+"""Events from publishers to subscribers that find each other through discovery."""

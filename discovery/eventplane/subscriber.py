@@ -1,0 +1,226 @@
+"""A subscriber to events, which finds their publishers through discovery."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from discovery.background import Hosted, background_io
+from discovery.errors import DiscoveryError, FailedPreconditionError, InvalidArgumentError
+from discovery.eventplane.channels import Channels
+from discovery.eventplane.handover import Handover, Limits
+from discovery.eventplane.items import EventCounters
+from discovery.eventplane.naming import BROKER_COMPONENT, brokers_of, check_scope, subject
+from discovery.eventplane.reception import Reception
+from discovery.events import Added, Removed
+from discovery.eventtransport import ZmqBrokerTransport
+from discovery.ids import EventChannelId
+from discovery.instance import EventChannelInstance
+from discovery.names import shown
+from discovery.query import EventChannelQuery
+from transports.scope import running
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+
+    from discovery.background import Background
+    from discovery.client import Discovery
+    from discovery.eventplane.items import EventItem
+    from discovery.events import Event
+    from discovery.watch import WatchStream
+
+
+class EventSubscriber:
+    """Receives the events of all publishers of one topic, from `async with` until its end.
+
+    Enter it, then iterate: over messages, and over what is known of those that did not come. It
+    finds publishers as they come, move and go. Events are received by the process's I/O thread
+    also while the reader is busy; when too many wait, the oldest are dropped, and the reader is
+    told which. What discovery is cut off from stays connected. Iterating raises only when the
+    subscriber, or the connection of `d`, is closed.
+
+    Args:
+        d: the way into the registry; entered, and longer than this.
+        topic: what the events are about.
+        namespace: topmost name of whose events to receive.
+        component: name below it; None stands for all, and for those of the namespace itself.
+        endpoint: name below that; None stands for all, and for those of the component itself.
+        max_items: how many items may wait for the reader, at least 1.
+        max_bytes: of how many bytes, at least 1.
+
+    Raises:
+        InvalidArgumentError: an argument is wrong.
+    """
+
+    def __init__(
+        self,
+        d: Discovery,
+        *,
+        topic: str,
+        namespace: str,
+        component: str | None = None,
+        endpoint: str | None = None,
+        max_items: int = 100_000,
+        max_bytes: int = 256 << 20,
+    ) -> None:
+        check_scope(topic, namespace, component, endpoint)
+        for name, value in (("max_items", max_items), ("max_bytes", max_bytes)):
+            if type(value) is not int or value < 1:
+                raise InvalidArgumentError(f"{name} {shown(value)}: expected 1 or more")
+        self._d = d
+        self._topic, self._namespace = topic, namespace
+        self._component, self._endpoint = component, endpoint
+        self._limits = Limits(max_items, max_bytes)
+        channels = EventChannelQuery(namespace=namespace, component=component)
+        self._queries = {channels, brokers_of(namespace)} if component else {channels}
+        self._batches: deque[Sequence[EventItem]] = deque()
+        self._current: deque[EventItem] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._error: DiscoveryError | None = FailedPreconditionError(
+            "the subscriber is not entered: use `async with EventSubscriber(…) as s`"
+        )
+        self._io: Background | None = None
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Begin to find publishers; does not wait for any."""
+        if self._io is not None:
+            raise FailedPreconditionError("entered already: each `async with` takes its own")
+        loop = asyncio.get_running_loop()
+        async with AsyncExitStack() as stack:
+            self._io = await stack.enter_async_context(background_io())
+            self._handover = Handover(self._limits, loop, self._deliver)
+            self._reception = Reception(self._topic, self._handover.put)
+            hosted = Hosted(self._io, self._receiving())
+            stack.push_async_callback(hosted.aclose)
+            self._channels = await hosted.enter()
+            self._streams = [
+                await stack.enter_async_context(self._d.watch(query)) for query in self._queries
+            ]
+            await stack.enter_async_context(running(*map(self._follow, self._streams)))
+            self._error = None
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Let go of all publishers; who iterates is told so. Closing again does nothing."""
+        self._end(FailedPreconditionError("the subscriber is closed"))
+        await self._stack.aclose()
+
+    # ---- reading
+
+    def __aiter__(self) -> AsyncIterator[EventItem]:
+        return self
+
+    async def __anext__(self) -> EventItem:
+        """Return the next item; `async for` does this. One task at a time."""
+        if self._current:
+            return self._current.popleft()
+        await asyncio.sleep(0)  # others have a turn too when events come without end
+        while not self._batches:
+            if self._error:
+                raise self._error.with_traceback(None)
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        self._current.extend(self._batches.popleft())
+        assert self._io is not None  # noqa: S101 - somebody has put the batch there
+        self._io.call(self._handover.acknowledge)
+        return self._current.popleft()
+
+    @property
+    def counters(self) -> EventCounters:
+        """What was counted so far, also of what the reader has not been given yet."""
+        if self._io is None:
+            return EventCounters()
+        return self._reception.counters()
+
+    async def synced(self) -> None:
+        """Wait until all publishers that are registered now are known, and being connected to."""
+        if self._io is None or self._error:
+            raise self._error or FailedPreconditionError("the subscriber is closed")
+        for stream in self._streams:
+            await stream.synced()
+
+    # ---- inside
+
+    @asynccontextmanager
+    async def _receiving(self) -> AsyncGenerator[Channels]:
+        """Receive, on the I/O thread."""
+        from discovery.eventplane.direct import ZmqInlet  # noqa: PLC0415 - it imports ZMQ
+
+        inlet = ZmqInlet(
+            self._topic,
+            subjects_of=self._subjects_of,
+            on_event=self._reception.receive,
+            on_reject=self._reception.reject,
+        )
+        async with inlet:
+            channels = Channels(inlet, self._reception)
+            try:
+                yield channels
+            finally:
+                channels.close()
+
+    def _subjects_of(self, channel: EventChannelInstance) -> Sequence[str]:
+        """Return what brokers call the events: of a broker itself, those of this scope."""
+        identity = channel.id
+        if channel.component == BROKER_COMPONENT:
+            identity = EventChannelId(
+                namespace=self._namespace,
+                component=self._component,
+                endpoint=self._endpoint,
+                topic=self._topic,
+                instance_id=0,
+            )
+        names = {subject(identity, "a"), subject(identity, "b")}
+        self._reception.names.update(name.encode() for name in names)
+        return sorted(names)
+
+    async def _follow(self, stream: WatchStream) -> None:
+        """Tell the I/O thread which channels there are."""
+        assert self._io is not None  # noqa: S101 - entered
+        try:
+            async for event in stream:
+                self._io.call(partial(self._change, event))
+        except DiscoveryError as error:
+            self._end(error)
+
+    def _change(self, event: Event) -> None:
+        match event:
+            case Added(instance=instance):
+                if isinstance(instance, EventChannelInstance) and self._is_wanted(instance):
+                    self._channels.add(instance)
+            case Removed(id=identity):
+                if isinstance(identity, EventChannelId):
+                    self._channels.remove(identity)
+
+    def _is_wanted(self, channel: EventChannelInstance) -> bool:
+        if channel.component == BROKER_COMPONENT:
+            return isinstance(channel.transport, ZmqBrokerTransport)
+        return (
+            channel.topic == self._topic
+            and channel.namespace == self._namespace
+            and self._component in {None, channel.component}
+            and self._endpoint in {None, channel.endpoint}
+        )
+
+    def _deliver(self, batch: Sequence[EventItem]) -> None:
+        self._batches.append(batch)
+        self._wake()
+
+    def _end(self, error: DiscoveryError) -> None:
+        self._error = self._error or error
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
