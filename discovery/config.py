@@ -28,7 +28,9 @@ _KindT = TypeVar("_KindT", EventTransportKind, EventCodecKind)
 
 _PREFIX = "DISCOVERY_"
 
-_OTHER_VARIABLES = frozenset({"URL", "CONFIG", "EVENT_PLANE", "EVENT_PLANE_CODEC", "EVENT_HOST"})
+_OTHER_VARIABLES = frozenset(
+    {"URL", "CONFIG", "EVENT_PLANE", "EVENT_PLANE_CODEC", "EVENT_HOST", "EVENT_NATS"}
+)
 """What else the prefix is used for: by clients, by programs on their start, by the event plane."""
 
 _LISTENING = ("zmq", "nats", "memory")
@@ -112,6 +114,14 @@ def event_host_from_env(environ: Mapping[str, str]) -> str | None:
     A host name, an IP address or the name of a network interface; whoever uses it looks.
     """
     return environ.get("DISCOVERY_EVENT_HOST") or None
+
+
+def event_nats_from_env(environ: Mapping[str, str]) -> str | None:
+    """Return the NATS servers that DISCOVERY_EVENT_NATS names; None when unset or empty.
+
+    A URL such as nats://host:port; whoever uses it reads it.
+    """
+    return environ.get("DISCOVERY_EVENT_NATS") or None
 
 
 def process_environment() -> Mapping[str, str]:

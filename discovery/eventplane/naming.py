@@ -42,8 +42,12 @@ def subject_prefix(channel: EventChannelId, generation: Generation) -> str:
 
 def subject(channel: EventChannelId, generation: Generation) -> str:
     """Return the subject of a channel: what NATS and brokers call its events."""
-    topic = encode_segment(channel.topic) if generation == "b" else channel.topic
-    return f"{subject_prefix(channel, generation)}.{topic}"
+    return f"{subject_prefix(channel, generation)}.{topic_name(channel.topic, generation)}"
+
+
+def topic_name(topic: str, generation: Generation) -> str:
+    """Return what a topic is called in a subject."""
+    return encode_segment(topic) if generation == "b" else topic
 
 
 def brokers_of(namespace: str) -> EventChannelQuery:

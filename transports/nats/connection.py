@@ -35,6 +35,7 @@ MOST_WAITING: Final = 10_000
 """How many messages may wait to be sent."""
 
 _MOST_WAITING_BYTES: Final = 64 << 20
+_MAX_PAYLOAD: Final = 1 << 20
 _CONNECT_S: Final = 2
 _PING_S: Final = 2
 _FIRST_PAUSE_S: Final = 0.05
@@ -99,6 +100,7 @@ class NatsConnection:
         self._changes: deque[tuple[Subscription, bool]] = deque()
         self._client: Client | None = None
         self._why: str | None = None
+        self._max_payload = _MAX_PAYLOAD
         self._waiting: set[asyncio.Future[None]] = set()  # for a connection, or for the end
         self._draining: set[asyncio.Future[None]] = set()  # for all to be handed to nats-py
         self._wanted = asyncio.Event()
@@ -112,9 +114,14 @@ class NatsConnection:
 
     async def __aenter__(self) -> Self:
         """Begin to connect."""
-        # Not in a group: who leaves may be another task than who entered.
-        self._task = asyncio.get_running_loop().create_task(self._stay_connected())
+        self.start()
         return self
+
+    def start(self) -> None:
+        """Begin to connect, if that was not begun."""
+        if self._task is None and not self._is_closed:
+            # Not in a group: who leaves may be another task than who entered.
+            self._task = asyncio.get_running_loop().create_task(self._stay_connected())
 
     async def __aexit__(self, *_: object) -> None:
         """Drop the connection. When this is cancelled, the rest of it still happens."""
@@ -139,6 +146,11 @@ class NatsConnection:
                 await self.up()
         except TimeoutError:
             raise UnreachableError(self.why_down()) from None
+
+    @property
+    def max_payload(self) -> int:
+        """How many bytes the server takes in a message; what is the default before it said so."""
+        return self._max_payload
 
     def why_down(self) -> str:
         """Return why there is no connection, as far as that is known."""
@@ -247,6 +259,7 @@ class NatsConnection:
             for subscription in self._subscriptions:
                 await self._subscribe(client, subscription)
             await client.flush()
+            self._max_payload = client.max_payload
             self._client, self._was_up, self._why = client, True, None
             _tell(self._waiting)
             await self._write(client, lost)

@@ -99,8 +99,13 @@ def told(address: Address) -> Address:
     return with_prefix(replace(address, query=""), prefix_of(address))
 
 
+def is_subject(text: str) -> bool:
+    """Say whether something can be published to a subject of that name."""
+    tokens = text.split(".")
+    return all(token and token.isprintable() and not set(token) & set(" *>") for token in tokens)
+
+
 def _prefix(prefix: str) -> str:
-    tokens = prefix.split(".")
-    if all(token and token.isprintable() and not set(token) & set(" *>") for token in tokens):
+    if is_subject(prefix):
         return prefix
     raise ValueError(f"prefix {prefix!r:.100} is not a subject: tokens, with dots between them")
