@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from discovery.errors import InvalidArgumentError, SettingError
 from discovery.eventtransport import EventCodecKind, EventTransportKind
-from discovery.names import shown
+from discovery.names import check_segment, shown
 from discovery.setting import Given, Setting, refusal, settings_in
 from discovery.settings import DaemonSettings
 from discovery.stores import check_store_url
@@ -218,13 +218,23 @@ def _check_together(loaded: DaemonSettings, given: Mapping[str, Given]) -> None:
     addresses = [("listen", url, url) for url in loaded.listen]
     if loaded.events is not None:
         addresses.append(("events", loaded.events, loaded.events))
-    if loaded.http is not None:
+    if loaded.role == "broker":
+        _check_broker(loaded, given)
+        addresses = [
+            (f"broker.{name}", url, url)
+            for name, url in (
+                ("publishers", loaded.broker.publishers),
+                ("subscribers", loaded.broker.subscribers),
+            )
+        ]
+    elif loaded.http is not None:
         addresses.append(("http", loaded.http, f"tcp://{loaded.http}"))
     if loaded.events is not None and loaded.listen[0].startswith("nats://"):
         expected = "nothing: a NATS listener publishes through the same server"
         raise refusal("events", _source("events", given), loaded.events, expected)
     for name, written, url in addresses:
-        _check_address(name, _source(name, given), written, url, is_open=loaded.insecure)
+        source = _source(name.replace(".", "_"), given)
+        _check_address(name, source, written, url, is_open=loaded.insecure)
     try:
         check_store_url(loaded.store)
     except InvalidArgumentError as error:
@@ -235,6 +245,15 @@ def _check_together(loaded: DaemonSettings, given: Mapping[str, Given]) -> None:
         expected = f"at least lease.min_ttl_s, {lease.min_ttl_s}"
         source = _source("lease_max_ttl_s", given)
         raise refusal("lease.max_ttl_s", source, lease.max_ttl_s, expected)
+
+
+def _check_broker(loaded: DaemonSettings, given: Mapping[str, Given]) -> None:
+    """Check what a broker alone has to know."""
+    try:
+        check_segment("namespace", loaded.broker.namespace)
+    except InvalidArgumentError as error:
+        source = _source("broker_namespace", given)
+        raise SettingError(f"setting 'broker.namespace' from {source}: {error}") from error
 
 
 def _check_address(name: str, source: str, written: str, url: str, *, is_open: bool) -> None:

@@ -32,6 +32,7 @@ from transports.opening import open_publisher, open_rpc_server
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from discovery.eventplane.broker import Broker
     from transports.address import Address
     from transports.pubsub import Publisher
     from transports.rpc import RpcServer
@@ -154,6 +155,15 @@ class Daemon:
         }
 
 
+def _program(settings: DaemonSettings) -> Daemon | Broker:
+    """Return what the role says, to be entered."""
+    if settings.role == "registry":
+        return Daemon(settings)
+    from discovery.eventplane.broker import Broker  # noqa: PLC0415 - chosen by role
+
+    return Broker(settings.broker)
+
+
 async def run(settings: DaemonSettings, reload: Callable[[], DaemonSettings]) -> None:
     """Serve until SIGTERM or SIGINT. SIGHUP takes over what of `reload()` can change now."""
     loop = asyncio.get_running_loop()
@@ -170,11 +180,11 @@ async def run(settings: DaemonSettings, reload: Callable[[], DaemonSettings]) ->
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping)
     loop.add_signal_handler(signal.SIGHUP, _reload, settings, reload)
-    async with Daemon(settings) as daemon:
+    async with _program(settings) as program:
         sd_notify("READY=1", os.environ)
-        logger.info(
-            "serving", extra={"url": ",".join(map(str, daemon.addresses)), "store": settings.store}
-        )
+        where = settings.broker.registry if settings.role == "broker" else settings.store
+        told = {"url": ",".join(map(str, program.addresses)), "store": where}
+        logger.info("serving", extra=told)
         await stop.wait()
     logger.info("stopped")
 

@@ -15,6 +15,7 @@ _MIB = 1024 * 1024
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
 EventGeneration = Literal["a", "b"]
+Role = Literal["registry", "broker"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +101,27 @@ class RegistrySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerSettings:
+    """How a broker passes events on, for `role = "broker"`."""
+
+    registry: str = "zmq://127.0.0.1:4710"
+    """URL of the registry in which the broker is found: that of daemons, or etcd://."""
+
+    namespace: str = "dynamo"
+    """Namespace whose publishers and subscribers find this broker; the default is the peer's."""
+
+    publishers: str = "zmq://127.0.0.1:4720"
+    """URL of the address that publishers connect to; loopback as nothing is authenticated yet."""
+
+    subscribers: str = "zmq://127.0.0.1:4721"
+    """URL of the address that subscribers connect to."""
+
+    advertise: Annotated[str | None, NoneWords(("",))] = None
+    """Host name or IP address that others are told to connect to; empty means the hosts of the
+    two addresses, which must then be ones that can be connected to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
     """What is logged and how; always to standard error."""
 
@@ -114,6 +136,10 @@ class LogSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonSettings:
     """All settings of `discoveryd`; the groups are the tables of the configuration file."""
+
+    role: Role = "registry"
+    """What the program is: the registry, or a broker that passes events on and needs a registry
+    elsewhere. One program for both, so that there is one thing to install."""
 
     store: str = "memory://"
     """URL of where registrations live; memory needs no other service and forgets at the end."""
@@ -149,6 +175,9 @@ class DaemonSettings:
 
     registry: RegistrySettings = field(default_factory=RegistrySettings)
     """Table `registry`."""
+
+    broker: BrokerSettings = field(default_factory=BrokerSettings)
+    """Table `broker`."""
 
     log: LogSettings = field(default_factory=LogSettings)
     """Table `log`."""

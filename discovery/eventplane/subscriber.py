@@ -96,6 +96,7 @@ class EventSubscriber:
         self._error: DiscoveryError | None = FailedPreconditionError(
             "the subscriber is not entered: use `async with EventSubscriber(…) as s`"
         )
+        self._is_closed = False
         self._io: Background | None = None
         self._stack = AsyncExitStack()
 
@@ -125,6 +126,9 @@ class EventSubscriber:
     async def aclose(self) -> None:
         """Let go of all publishers; who iterates is told so. Closing again does nothing."""
         self._end(FailedPreconditionError("the subscriber is closed"))
+        self._is_closed = True
+        self._batches.clear()
+        self._current.clear()
         await self._stack.aclose()
 
     # ---- reading
@@ -243,8 +247,9 @@ class EventSubscriber:
         )
 
     def _deliver(self, batch: Sequence[EventItem]) -> None:
-        self._batches.append(batch)
-        self._wake()
+        if not self._is_closed:
+            self._batches.append(batch)
+            self._wake()
 
     def _end(self, error: DiscoveryError) -> None:
         self._error = self._error or error

@@ -18,11 +18,14 @@ import zmq.asyncio
 import discovery
 from discovery import (
     Added,
+    Ended,
     EndpointId,
     EndpointQuery,
     EndpointSpec,
     EventChannelQuery,
     EventChannelSpec,
+    EventPublisher,
+    EventSubscriber,
     ModelConflictError,
     ModelId,
     ModelQuery,
@@ -606,3 +609,38 @@ def frames(publisher: int, sequence: int, payload: bytes) -> list[bytes]:
         struct.pack(">Q", sequence),
         struct.pack(">BI", 1, len(envelope)) + envelope,
     ]
+
+
+async def test_our_publisher_is_heard_by_the_peers_subscriber_and_its_end_is_not(own):
+    b = ("--registry-event-generation", "b")
+    async with peer(own) as (theirs, _), ours(own, *b) as (_, eyes, _):
+        theirs.tell("hear", PATH)
+        for round_ in ("first", "second"):  # between them is the word that the first one ends
+            async with EventPublisher(eyes.d, topic=METRICS, **PLACE) as p:
+                assert p.channel.transport.endpoint.startswith("tcp://127.0.0.1:")
+                async with asyncio.timeout(PATIENCE_S):
+                    await p.subscribed()
+                sent = [f"{round_} {number}".encode() for number in range(100)]
+                for payload in sent:
+                    await p.publish(payload)
+                assert [bytes.fromhex((await theirs.hear())["heard"]) for _ in sent] == sent
+
+
+async def test_our_subscriber_hears_the_peers_publisher(own):
+    async with peer(own) as (theirs, _), ours(own) as (_, eyes, _):
+        async with EventSubscriber(eyes.d, topic=METRICS, **PLACE) as s:
+            theirs.tell("publish", PATH)
+            async with asyncio.timeout(PATIENCE_S):
+                joined, first, second = [await anext(s) for _ in range(3)]
+            assert {joined.publisher_id, first.publisher_id} == {second.publisher_id}
+            assert second.sequence == first.sequence + 1
+            assert abs(second.published_at_ms - time.time() * 1000) < 60_000
+            assert msgpack.unpackb(second.payload)["worker_id"] == "w"
+            theirs.tell("shutdown")
+            async with asyncio.timeout(PATIENCE_S):
+                items = [await anext(s)]
+                while not isinstance(items[-1], Ended):
+                    items.append(await anext(s))
+            assert items[-1] == Ended(first.publisher_id, None)
+            counters = s.counters.publishers[first.publisher_id]
+            assert (counters.lost, counters.undecodable) == (0, 0)

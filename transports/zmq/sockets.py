@@ -91,7 +91,7 @@ async def end_listening(socket: zmq.Socket[bytes]) -> None:
     """
     context = socket.context
     socket.close()
-    await _terminate(context)
+    await terminate(context)
 
 
 def connect(kind: int, address: Address, options: dict[int, int]) -> zmq.Socket[bytes]:
@@ -137,7 +137,7 @@ async def end_connecting(socket: zmq.Socket[bytes]) -> None:
     context = socket.context
     socket.close()
     if _client_contexts.give_back(context):
-        await _terminate(context)
+        await terminate(context)
 
 
 def skip_parts_after(part: zmq.Frame, socket: zmq.Socket[bytes]) -> None:
@@ -182,7 +182,7 @@ class _ClientContexts:
 _client_contexts: Final = _ClientContexts()
 
 
-async def _terminate(context: zmq.Context[zmq.Socket[bytes]]) -> None:
+async def terminate(context: zmq.Context[zmq.Socket[bytes]]) -> None:
     """Wait for the end of a context whose sockets are closed, but not for ever.
 
     In a thread of its own: the loop's executor would forget the work when this is cancelled early.

@@ -1,0 +1,196 @@
+"""Events between processes: restarts, kills, stalls, brokers; the counters account for all."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+import discovery
+from discovery import EventChannelQuery
+from tests.support.places import until
+from tests.support.processes import DISCOVERYD, daemon, free_ports, listening, program, script
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from tests.support.processes import Program
+
+NAMESPACE = "ns"
+
+
+@asynccontextmanager
+async def registry() -> AsyncGenerator[str]:
+    port = free_ports()
+    async with daemon(port):
+        yield f"zmq://127.0.0.1:{port}"
+
+
+def events(url: str):
+    return program(*script("events", url, NAMESPACE))
+
+
+async def tell(running: Program, *words: object) -> dict:
+    running.tell(*words)
+    return await running.hear()
+
+
+def check_accounts(summary: dict, sent: dict[str, int]) -> None:
+    """Everything that each publisher has sent was received, lost or missed, and told as that."""
+    assert summary["ordered"]
+    for one, count in sent.items():
+        counters = summary["counters"][one]
+        assert counters["received"] + counters["lost"] + counters["missed"] == count
+        assert summary["got"].get(one, 0) == counters["received"] - counters["dropped"]
+        assert summary["lost"].get(one, 0) == counters["lost"] + counters["dropped"]
+
+
+async def test_a_burst_arrives_or_is_told_as_lost():
+    async with registry() as url, events(url) as reader, events(url) as writer:
+        await tell(reader, "subscriber", "s", 100_000)
+        one = str((await tell(writer, "publisher", "p", "zmq"))["id"])
+        await tell(writer, "subscribed", "p", 1)
+        await tell(writer, "publish", "p", 100_000, 100)
+        await tell(writer, "leave", "p")
+        summary = await tell(reader, "read", "s", 1)
+        assert summary["ends"] == {one: 100_000}
+        check_accounts(summary, {one: 100_000})
+
+
+async def test_a_reader_that_stalls_for_two_seconds_is_told_exactly_what_it_lost():
+    async with registry() as url, events(url) as reader, events(url) as writer:
+        await tell(reader, "subscriber", "s", 10_000)
+        one = str((await tell(writer, "publisher", "p", "zmq"))["id"])
+        await tell(writer, "subscribed", "p", 1)
+        reader.tell("stall", 2)
+        await tell(writer, "publish", "p", 100_000, 100)
+        await tell(writer, "leave", "p")
+        await reader.hear_until(stalled="2")
+        summary = await tell(reader, "read", "s", 1)
+        check_accounts(summary, {one: 100_000})
+        assert summary["lost"][one] > 50_000
+        assert summary["counters"][one]["dropped"] > 0
+
+
+async def test_a_killed_publisher_has_ended_and_the_next_one_counts_for_itself():
+    async with registry() as url, events(url) as reader, events(url) as writer:
+        await tell(reader, "subscriber", "s", 100_000)
+        async with events(url) as victim:
+            first = str((await tell(victim, "publisher", "p", "zmq"))["id"])
+            await tell(victim, "subscribed", "p", 1)
+            await tell(victim, "publish", "p", 1000, 10)
+            async with discovery.connect(url) as d:
+                victim.tell("kill")
+                await victim.ended()
+                query = EventChannelQuery(namespace=NAMESPACE)
+                (channel,) = await d.list(query)
+                await d.remove(channel)  # what the end of its lease does, ten seconds later
+        summary = await tell(reader, "read", "s", 1)
+        assert summary["ends"] == {first: None}
+        second = str((await tell(writer, "publisher", "p", "zmq"))["id"])
+        await tell(writer, "subscribed", "p", 1)
+        await tell(writer, "publish", "p", 10, 10)
+        await tell(writer, "leave", "p")
+        summary = await tell(reader, "read", "s", 1)
+        assert summary["got"] == summary["ends"] == {second: 10}
+        assert summary["counters"][first]["received"] <= 1000
+
+
+async def test_a_hundred_publishers_that_restart_and_ten_subscribers_account_for_all():
+    async with registry() as url, AsyncExitStack() as stack:
+        readers = [await stack.enter_async_context(events(url)) for _ in range(2)]
+        writers = [await stack.enter_async_context(events(url)) for _ in range(2)]
+        for reader in readers:
+            for number in range(5):
+                await tell(reader, "subscriber", f"s{number}", 100_000)
+        sent: dict[str, int] = {}
+        for round_ in range(2):
+            for number in range(100):
+                writer = writers[number % 2]
+                one = str((await tell(writer, "publisher", f"p{number}", "zmq"))["id"])
+                sent[one] = 20 + round_
+                await tell(writer, "subscribed", f"p{number}", 10)
+                await tell(writer, "publish", f"p{number}", sent[one], 100)
+            for number in range(100):
+                await tell(writers[number % 2], "leave", f"p{number}")
+        for reader in readers:
+            for number in range(5):
+                summary = await tell(reader, "read", f"s{number}", 200)
+                assert summary["ends"] == sent
+                check_accounts(summary, sent)
+                assert sum(summary["got"].values()) == sum(sent.values())
+
+
+# ---- brokers
+
+
+@asynccontextmanager
+async def broker(url: str) -> AsyncGenerator[Program]:
+    port = free_ports()
+    arguments = {
+        "role": "broker",
+        "broker-registry": url,
+        "broker-namespace": NAMESPACE,
+        "broker-publishers": f"zmq://127.0.0.1:{port}",
+        "broker-subscribers": f"zmq://127.0.0.1:{port + 1}",
+        "log-level": "warning",
+    }
+    flags = [word for name, value in arguments.items() for word in (f"--{name}", value)]
+    async with program(*DISCOVERYD, *flags) as running:
+        await listening(port)
+        yield running
+
+
+async def brokers_registered(url: str, count: int) -> None:
+    async with discovery.connect(url) as d, d.watch(EventChannelQuery()) as stream:
+        await stream.synced()
+        await until(lambda: len(stream.instances) == count)
+
+
+async def test_events_pass_a_broker_and_it_leaves_when_it_is_told_to():
+    async with registry() as url, events(url) as reader, events(url) as writer:
+        async with broker(url) as one:
+            await brokers_registered(url, 1)
+            await tell(reader, "subscriber", "s", 100_000)
+            publisher = str((await tell(writer, "publisher", "p", "zmq-broker"))["id"])
+            await tell(writer, "subscribed", "p", 1)
+            await tell(writer, "publish", "p", 1000, 100)
+            await tell(writer, "leave", "p")
+            summary = await tell(reader, "read", "s", 1)
+            assert summary["got"] == summary["ends"] == {publisher: 1000}
+            one.process.terminate()
+            assert await one.ended() == 0
+        await brokers_registered(url, 0)
+
+
+async def test_of_two_brokers_one_may_be_killed_and_everything_arrives_once():
+    async with registry() as url, events(url) as reader, events(url) as writer:
+        async with broker(url) as one, broker(url):
+            await brokers_registered(url, 2)
+            await tell(reader, "subscriber", "s", 200_000)
+            publisher = str((await tell(writer, "publisher", "p", "zmq-broker"))["id"])
+            await tell(writer, "subscribed", "p", 2)
+            for part in range(10):
+                await tell(writer, "publish", "p", 10_000, 100)
+                if part == 4:
+                    one.process.kill()
+            await tell(writer, "leave", "p")
+            summary = await tell(reader, "read", "s", 1)
+            assert summary["ends"] == {publisher: 100_000}
+            assert summary["got"] == {publisher: 100_000}
+            assert summary["counters"][publisher]["duplicates"] > 0
+            assert summary["counters"][publisher]["lost"] == 0
+
+
+async def test_a_subscriber_that_hangs_holds_up_no_other():
+    async with registry() as url, events(url) as reader, events(url) as writer:
+        async with broker(url), events(url) as hung:
+            await brokers_registered(url, 1)
+            for one in (reader, hung):
+                await tell(one, "subscriber", "s", 100_000)
+            publisher = str((await tell(writer, "publisher", "p", "zmq-broker"))["id"])
+            await tell(writer, "subscribed", "p", 1)
+            hung.process.send_signal(19)  # SIGSTOP
+            await tell(writer, "publish", "p", 20_000, 1000)
+            await tell(writer, "leave", "p")
+            summary = await tell(reader, "read", "s", 1)
+            assert summary["got"] == {publisher: 20_000}

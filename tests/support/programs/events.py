@@ -1,0 +1,96 @@
+"""Publishes events, or reads them, as it is told. usage: events.py URL PLACE; stdin:
+
+publisher NAME TRANSPORT      enter a publisher; says its id
+subscribed NAME COUNT         wait for subscriptions
+publish NAME COUNT SIZE       publish so many
+leave NAME                    leave it
+subscriber NAME MAX_ITEMS     enter a subscriber
+stall SECONDS                 block the loop
+read NAME ENDED               read until so many publishers have ended; says a summary
+kill                          die, without a word
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+
+import discovery
+from discovery import Ended, EventPublisher, EventSubscriber, Lost, Message
+
+TOPIC = "kv-events"
+
+
+async def main(url: str, namespace: str) -> None:  # noqa: C901 - one case for each line
+    place = {"topic": TOPIC, "namespace": namespace, "component": "comp"}
+    publishers: dict[str, EventPublisher] = {}
+    subscribers: dict[str, EventSubscriber] = {}
+    async with discovery.connect(url) as d, AsyncExitStack() as stack:
+        while words := (await asyncio.to_thread(sys.stdin.readline)).split():
+            match words:
+                case ["publisher", name, transport]:
+                    made = EventPublisher(d, **place, transport=transport)
+                    publishers[name] = await stack.enter_async_context(made)
+                    say(publisher=name, id=publishers[name].publisher_id)
+                case ["subscribed", name, count]:
+                    await publishers[name].subscribed(int(count))
+                    say(subscribed=name)
+                case ["publish", name, count, size]:
+                    for _ in range(int(count)):
+                        await publishers[name].publish(bytes(int(size)))
+                    say(published=name, sent=publishers[name].sent)
+                case ["leave", name]:
+                    await publishers.pop(name).aclose()
+                    say(left=name)
+                case ["subscriber", name, max_items]:
+                    made = EventSubscriber(d, **place, max_items=int(max_items))
+                    subscribers[name] = await stack.enter_async_context(made)
+                    await subscribers[name].synced()
+                    say(subscriber=name)
+                case ["stall", seconds]:
+                    time.sleep(float(seconds))
+                    say(stalled=seconds)
+                case ["read", name, ended]:
+                    say(read=name, **await read(subscribers[name], int(ended)))
+                case ["kill"]:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def read(subscriber: EventSubscriber, ended: int) -> dict[str, object]:
+    got: Counter[int] = Counter()
+    lost: Counter[int] = Counter()
+    ends: dict[int, int | None] = {}
+    is_ordered, newest = True, {}
+    async for item in subscriber:
+        match item:
+            case Message():
+                got[item.publisher_id] += 1
+                is_ordered &= newest.get(item.publisher_id, -1) < item.sequence
+                newest[item.publisher_id] = item.sequence
+            case Lost():
+                lost[item.publisher_id] += item.last - item.first + 1
+            case Ended():
+                ends[item.publisher_id] = item.sent
+                ended -= 1
+        if not ended:
+            break
+    counters = {str(key): asdict(one) for key, one in subscriber.counters.publishers.items()}
+    return {
+        "got": {str(key): count for key, count in got.items()},
+        "lost": {str(key): count for key, count in lost.items()},
+        "ends": {str(key): sent for key, sent in ends.items()},
+        "ordered": is_ordered,
+        "counters": counters,
+    }
+
+
+def say(**fields: object) -> None:
+    print(json.dumps(fields), flush=True)
+
+
+asyncio.run(main(*sys.argv[1:]))
