@@ -148,16 +148,18 @@ class Discovery:
         # A copy: what the caller does with its instances must not change what is registered again.
         return [replace(spec).instance(self.instance_id, revision) for spec in named]
 
-    async def unregister(self, what: Instance | InstanceId) -> None:
+    async def unregister(self, what: Instance | InstanceId, detail: str | None = None) -> None:
         """Remove what this process registered. Removing it twice is no error.
 
-        Raises `PermissionDeniedError` for what another process registered.
+        Watchers are told `detail`: at most 200 printable characters. Raises `PermissionDeniedError`
+        for what another process registered.
         """
         identity = checked_id(what)
         if not isinstance(identity, EventChannelId) and identity.instance_id != self.instance_id:
             raise PermissionDeniedError(f"{identity}: registered by another process")
         within_s = self._settings.request_timeout_s
-        await self._io.run(self._here.keeper.unregister([identity], within_s))
+        check_last_words("unregister", Cause.UNREGISTERED, detail)
+        await self._io.run(self._here.keeper.unregister([identity], within_s, detail))
 
     async def revoke(self, cause: Cause = Cause.UNREGISTERED, detail: str | None = None) -> None:
         """Take back all that is registered, at once, and tell watchers why.

@@ -64,11 +64,12 @@ class Put:
 class Delete:
     """Delete `key`; a key that is absent is no error.
 
-    `cause` is handed to watchers by a store that can.
+    `cause` and `detail` are handed to watchers by a store that can.
     """
 
     key: str
     cause: Cause | None = None
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from discovery.eventplane.choosing import (
     nats_address,
     open_outlet,
 )
-from discovery.eventplane.naming import check_scope, end_topic
+from discovery.eventplane.naming import check_scope, end_topic, sent_detail
 from discovery.ids import EventChannelId
 from discovery.names import shown
 from discovery.spec import EventChannelSpec
@@ -200,7 +200,8 @@ class EventPublisher:
 
     async def _unregister(self) -> None:
         try:
-            await self._d.unregister(self.channel)
+            # For those whom the word of the end does not reach.
+            await self._d.unregister(self.channel, sent_detail(self._sent))
         except DiscoveryError as error:
             logger.warning(
                 "event channel not unregistered, it ends with the lease",

@@ -19,6 +19,7 @@ from discovery.eventplane.naming import (
     BROKER_COMPONENT,
     brokers_of,
     check_scope,
+    sent_by_detail,
     subject,
     topic_name,
 )
@@ -232,9 +233,9 @@ class EventSubscriber:
             case Added(instance=instance):
                 if isinstance(instance, EventChannelInstance) and self._is_wanted(instance):
                     self._channels.add(instance)
-            case Removed(id=identity):
+            case Removed(id=identity, detail=detail):
                 if isinstance(identity, EventChannelId):
-                    self._channels.remove(identity)
+                    self._channels.remove(identity, sent_by_detail(detail))
 
     def _is_wanted(self, channel: EventChannelInstance) -> bool:
         if channel.component == BROKER_COMPONENT:

@@ -179,10 +179,10 @@ class MemoryStore:
                     if lease is not None:
                         self._keys_of[lease].add(key)
                     changes.append(Change(key, entry))
-                case Delete(key, cause):
+                case Delete(key, cause, detail):
                     if old:
                         self._tree.delete(key)
-                        changes.append(Change(key, None, cause))
+                        changes.append(Change(key, None, cause, detail))
         return self._history.append(changes)
 
     # ---- leases

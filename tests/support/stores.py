@@ -157,7 +157,7 @@ class GuardlessStore:
             entry = Entry(op.key, op.value, revision, created, op.lease)
             self._entries[op.key] = entry
             return Change(op.key, entry)
-        return Change(op.key, None, op.cause) if old else None
+        return Change(op.key, None, op.cause, op.detail) if old else None
 
     def _record(self, changes: list[Change]) -> int:
         if changes:

@@ -247,7 +247,7 @@ async def test_a_prefix_of_ones_own_is_used_and_a_wrong_one_refused(d):
     async with subscriber(d) as s:
         async with publisher(d, transport=NatsTransport(subject_prefix="of.my.own")) as p:
             assert await joined(s) == Joined(p.publisher_id)
-            await s._channels._inlet._nats._nats.flushed(5)
+            await s._io.run(s._channels._inlet._nats._nats.flushed(5))
             await p.publish(b"x")
             assert payloads(await read_messages(s, 1)) == [b"x"]
         with pytest.raises(InvalidArgumentError, match="cannot be a subject"):

@@ -165,10 +165,10 @@ async def test_deleting_an_absent_key_is_no_error(store: Store) -> None:
 async def test_watchers_are_told_the_cause_of_a_delete(store: Store, case: StoreCase) -> None:
     await put(store, "a/1")
     async with watching(store) as watch:
-        revision = await store.commit([Delete("a/1", Cause.UNREGISTERED)])
+        revision = await store.commit([Delete("a/1", Cause.UNREGISTERED, "for a reason")])
         (batch,) = await handed_over(watch, revision)
-    told = Cause.UNREGISTERED if case.hands_on_causes else None
-    assert batch.changes == (Change("a/1", None, told),)
+    told = (Cause.UNREGISTERED, "for a reason") if case.hands_on_causes else ()
+    assert batch.changes == (Change("a/1", None, *told),)
 
 
 async def test_a_commit_is_applied_at_one_revision(store: Store) -> None:
