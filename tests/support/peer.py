@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from tests.support.etcd import Etcd
+    from tests.support.nats import Nats
     from tests.support.processes import Program
 
 _ENVIRONMENT = {
@@ -26,9 +27,16 @@ _ENVIRONMENT = {
 
 
 @asynccontextmanager
-async def peer(etcd: Etcd, *, ttl_s: int = 30) -> AsyncGenerator[tuple[Program, int]]:
-    """Run a process of the peer's while the block runs; gives it and its instance id."""
+async def peer(
+    etcd: Etcd, *, ttl_s: int = 30, nats: Nats | None = None
+) -> AsyncGenerator[tuple[Program, int]]:
+    """Run a process of the peer's while the block runs; gives it and its instance id.
+
+    With a NATS server, its events go through that.
+    """
     env = {"ETCD_ENDPOINTS": f"http://{etcd.endpoint}", "ETCD_LEASE_TTL": str(ttl_s)}
+    if nats is not None:
+        env |= {"DYN_EVENT_PLANE": "nats", "NATS_SERVER": nats.url}
     async with program(*script("peer"), env=_ENVIRONMENT | env) as running:
         ready = await running.hear()
         yield running, ready["ready"]
