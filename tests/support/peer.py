@@ -26,9 +26,11 @@ _ENVIRONMENT = {
 
 
 @asynccontextmanager
-async def peer(etcd: Etcd, *, ttl_s: int = 30) -> AsyncGenerator[tuple[Program, int]]:
+async def peer(
+    etcd: Etcd, *, ttl_s: int = 30, **environment: str
+) -> AsyncGenerator[tuple[Program, int]]:
     """Run a process of the peer's while the block runs; gives it and its instance id."""
     env = {"ETCD_ENDPOINTS": f"http://{etcd.endpoint}", "ETCD_LEASE_TTL": str(ttl_s)}
-    async with program(*script("peer"), env=_ENVIRONMENT | env) as running:
+    async with program(*script("peer"), env=_ENVIRONMENT | env | environment) as running:
         ready = await running.hear()
         yield running, ready["ready"]
