@@ -254,6 +254,11 @@ def _check_broker(loaded: DaemonSettings, given: Mapping[str, Given]) -> None:
     except InvalidArgumentError as error:
         source = _source("broker_namespace", given)
         raise SettingError(f"setting 'broker.namespace' from {source}: {error}") from error
+    for name in ("publishers", "subscribers"):
+        url = getattr(loaded.broker, name)
+        if not url.startswith("zmq://") or "," in url:
+            source = _source(f"broker_{name}", given)
+            raise refusal(f"broker.{name}", source, url, "one zmq://host:port")
 
 
 def _check_address(name: str, source: str, written: str, url: str, *, is_open: bool) -> None:

@@ -24,9 +24,11 @@ EnvelopeCodec: TypeAlias = Literal["json", "msgpack"]
 
 _FIELDS: Final = ("publisher_id", "sequence", "published_at", "topic", "payload")
 _NUMBERS: Final = ("publisher_id", "sequence", "published_at")
-_FIRST_OF_JSON: Final = frozenset(b"{[ \t\r\n")  # as MsgPack they would be small integers
+# As MsgPack these would be small integers.
+_FIRST_OF_JSON: Final = frozenset({b"{", b"[", b" ", b"\t", b"\r", b"\n"})
 _MAP_OF_FIVE: Final = 0x85
 _MAX_U64: Final = 2**64 - 1
+_BITS: Final = 64
 _MAX_BYTE: Final = 255
 _SHOWN_CHARACTERS: Final = 60
 
@@ -87,12 +89,13 @@ def decode(data: bytes) -> Envelope:
         raise EnvelopeError(
             f"envelope has {len(data)} bytes, expected at most {MAX_ENVELOPE_BYTES}"
         )
-    is_json = data[:1] != b"" and data[0] in _FIRST_OF_JSON
+    is_json = data[:1] in _FIRST_OF_JSON
     fields = _named(_json_value(data) if is_json else _msgpack_value(data))
-    if type(fields.get("payload")) is not bytes and "payload" in fields:
-        fields["payload"] = _bytes_of(fields["payload"], is_json=is_json)
     if not _are_right(fields):
-        raise _fault_of(fields)
+        if "payload" in fields:
+            fields["payload"] = _bytes_of(fields["payload"], is_json=is_json)
+        if not _are_right(fields):
+            raise _fault_of(fields)
     return Envelope(
         publisher_id=fields["publisher_id"],
         sequence=fields["sequence"],
@@ -105,15 +108,18 @@ def decode(data: bytes) -> Envelope:
 def _are_right(fields: dict[str, Any]) -> bool:
     """Whether all five are there and right; quick, because nearly all are."""
     try:
-        publisher_id, sequence, at = map(fields.__getitem__, _NUMBERS)
+        publisher_id, sequence, at = (
+            fields["publisher_id"],
+            fields["sequence"],
+            fields["published_at"],
+        )
+        topic = fields["topic"]
         return (
             type(publisher_id) is type(sequence) is type(at) is int
-            and 0 <= publisher_id <= _MAX_U64
-            and 0 <= sequence <= _MAX_U64
-            and 0 <= at <= _MAX_U64
+            and not (publisher_id | sequence | at) >> _BITS  # which is -1 if one is negative
             and type(fields["payload"]) is bytes
-            and type(fields["topic"]) is str
-            and (fields["topic"].isascii() or bool(fields["topic"].encode()))
+            and type(topic) is str
+            and (topic.isascii() or bool(topic.encode()))
         )
     except (KeyError, UnicodeEncodeError):
         return False
@@ -134,11 +140,10 @@ def _fault_of(fields: dict[str, Any]) -> EnvelopeError:
 
 
 def _named(value: object) -> dict[str, Any]:
-    match value:
-        case dict():
-            return value
-        case list() if len(value) == len(_FIELDS):
-            return dict(zip(_FIELDS, value, strict=True))
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, list) and len(value) == len(_FIELDS):
+        return dict(zip(_FIELDS, value, strict=True))
     raise EnvelopeError(f"envelope is {_shown(value)}, expected a map of {', '.join(_FIELDS)}")
 
 
@@ -170,6 +175,8 @@ def _json_value(data: bytes) -> object:
 
 def _bytes_of(payload: object, *, is_json: bool) -> bytes:
     match payload:
+        case bytes():
+            return payload
         case str():
             return payload.encode("utf-8", "surrogateescape")
         case list() if is_json and all(

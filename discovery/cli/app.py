@@ -26,6 +26,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "wait": Entry(f"{_HERE}.waiting:wait", "Wait until something is there, or gone."),
     "register": Entry(f"{_HERE}.registering:register", "Register something while this runs."),
     "run": Entry(f"{_HERE}.running:run", "Register a program while it lives."),
+    "events": Entry(f"{_HERE}.eventing:events", "Publish events, or follow them."),
     "rm": Entry(f"{_HERE}.changing:rm", "Remove records, whoever registered them."),
     "drain": Entry(f"{_HERE}.changing:drain", "Take a process out of service."),
     "status": Entry(f"{_HERE}.standing:status", "Show how the daemon is."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import ipaddress
+import re
 import socket
 import struct
 from pathlib import Path
@@ -35,14 +36,15 @@ async def host_seen_by(registry_url: str) -> str:
     scheme, _, rest = registry_url.partition("://")
     if scheme == "memory":
         return "127.0.0.1"
+    places = re.split("[/?]", rest.rpartition("@")[2])[0]
     why: Exception | None = None
-    for address in parse_url(f"tcp://{rest.rpartition('@')[2].partition('/')[0]}"):
+    for address in parse_url(f"tcp://{places}"):
         try:
             return await _source_towards(address)
         except OSError as exc:
             why = exc
     raise UnavailableError(
-        f"no address of this machine leads to {registry_url}: {why}; say which one subscribers "
+        f"no address of this machine leads to {places}: {why}; say which one subscribers "
         "are to use, with advertise= or DISCOVERY_EVENT_HOST"
     )
 

@@ -339,3 +339,37 @@ def test_events_go_by_zmq_beside_a_local_store_and_by_nats_beside_others(url, ki
 def test_the_default_codec_is_json_on_nats_and_msgpack_on_zmq():
     assert config.default_codec(EventTransportKind.NATS) is EventCodecKind.JSON
     assert config.default_codec(EventTransportKind.ZMQ) is EventCodecKind.MSGPACK
+
+
+def broker_flags(**flags: str) -> dict[str, object]:
+    return {"role": "broker"} | {f"broker_{name}": value for name, value in flags.items()}
+
+
+def test_a_broker_is_told_where_it_listens_and_who_finds_it():
+    flags = broker_flags(publishers="zmq://127.0.0.1:1", namespace="prod")
+    loaded = load_daemon_settings(flags, {"DISCOVERY_BROKER_ADVERTISE": "b1"}, None)
+    assert loaded.role == "broker"
+    assert loaded.broker.publishers == "zmq://127.0.0.1:1"
+    assert (loaded.broker.namespace, loaded.broker.advertise) == ("prod", "b1")
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        ({"role": "relay"}, "setting 'role' from flag --role: got 'relay'"),
+        (broker_flags(namespace="a/b"), "setting 'broker.namespace' from flag --broker-namespace"),
+        (broker_flags(publishers="memory://x"), "setting 'broker.publishers' from .* one zmq://"),
+        (broker_flags(subscribers="zmq://127.0.0.1:1,127.0.0.1:2"), "one zmq://host:port"),
+        (broker_flags(subscribers="zmq://10.0.0.1:1"), "'broker.subscribers' .* loopback address"),
+        (broker_flags(publishers="zmq://127.0.0.1"), "'broker.publishers' .* has no port"),
+    ],
+    ids=str,
+)
+def test_wrong_settings_of_a_broker_are_refused(flags, text):
+    with pytest.raises(SettingError, match=text):
+        load_daemon_settings(flags, {}, None)
+
+
+def test_a_registry_does_not_look_at_a_brokers_settings():
+    flags = {"broker_publishers": "zmq://10.0.0.1:1"}
+    assert load_daemon_settings(flags, {}, None).role == "registry"

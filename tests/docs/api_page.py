@@ -29,6 +29,16 @@ CHAPTERS: Mapping[str, Sequence[str]] = {
     "What to look for": ["EndpointQuery", "ModelQuery", "EventChannelQuery", "Listing"],
     "Watching": ["WatchStream", "StreamState", "Added", "Removed", "Cause", "follow_field"],
     "What is found": ["EndpointInstance", "ModelInstance", "EventChannelInstance"],
+    "Events": [
+        "EventPublisher",
+        "EventSubscriber",
+        "Message",
+        "Joined",
+        "Lost",
+        "Restarted",
+        "Ended",
+        "EventCounters",
+    ],
     "Identities": [
         "EndpointId",
         "ModelId",
@@ -40,7 +50,10 @@ CHAPTERS: Mapping[str, Sequence[str]] = {
         "extract_event_channel_id",
     ],
 }
-ALIASES = ["Spec", "Query", "Instance", "InstanceId", "Event", "EventTransport"]
+ENTERED = ["EventPublisher", "EventSubscriber"]
+"""Made by users, and no dataclasses: a connection is made by `connect`, a stream by `watch`."""
+
+ALIASES = ["Spec", "Query", "Instance", "InstanceId", "Event", "EventItem", "EventTransport"]
 ERRORS = [
     name
     for name in discovery.__all__
@@ -78,6 +91,7 @@ def _entry(name: str, what: object) -> Iterator[str]:
 
 def _class(kind: type) -> Iterator[str]:
     is_made_by_users = dataclasses.is_dataclass(kind)
+    is_made_by_users |= kind.__name__ in ENTERED or hasattr(kind, "_fields")
     if is_made_by_users:
         yield _code(construction_of(kind))
     yield markdown_of(kind, without=() if is_made_by_users else ("Args",))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
 
 # What goes on until it is interrupted; a daemon that says more than it is shown to is one of them.
-HELD = re.compile(r"discoveryd$|discoveryctl (register (endpoint|channel)|watch) ")
+HELD = re.compile(r"discoveryd$|discoveryctl (register (endpoint|channel)|watch|events tail) ")
 
 
 class Session:
@@ -40,7 +40,9 @@ class Session:
         terminal = await self._run(own)
         if HELD.match(command):
             # What a watch shows later is done by commands that are typed later.
-            await terminal.seen(2 if " watch " in command else len(expected))
+            later = {" watch ": 2, " tail ": 1}
+            shown = [lines for word, lines in later.items() if word in command]
+            await terminal.seen(*shown or [len(expected)])
             self._held.append((terminal, own, expected))
         else:
             check_printed(own, (await terminal.seen()).splitlines(), expected)

@@ -20,6 +20,7 @@ GROUPS = {
     "watch": settings.WatchSettings,
     "limits": settings.LimitSettings,
     "registry": settings.RegistrySettings,
+    "broker": settings.BrokerSettings,
     "log": settings.LogSettings,
 }
 
@@ -39,8 +40,9 @@ stops the start, except those that Kubernetes makes for a Service of that name."
 OTHER_VARIABLES = {
     "DISCOVERY_CONFIG": "the file, unless `--config` says so",
     "DISCOVERY_URL": "where `discoveryctl` finds a daemon; programs say it to `connect`",
-    "DISCOVERY_EVENT_PLANE": "kept for the event plane, which this version does not have",
-    "DISCOVERY_EVENT_PLANE_CODEC": "likewise",
+    "DISCOVERY_EVENT_PLANE": "what an `EventPublisher` uses unless it is told: `zmq`",
+    "DISCOVERY_EVENT_PLANE_CODEC": "likewise, how it writes envelopes: `msgpack` or `json`",
+    "DISCOVERY_EVENT_HOST": "likewise, the host or network interface that it advertises",
 }
 
 

@@ -20,11 +20,22 @@ def calls_of(
 
 
 def construction_of(kind: type) -> str:
-    """How an object of a dataclass is made; those of users take keywords only."""
+    """How an object is made; the dataclasses of users take keywords only."""
+    if hasattr(kind, "_fields"):
+        words = [f"{name}: {_plain(text)}" for name, text in kind.__annotations__.items()]
+        return _wrapped(kind.__name__, words, "", _WIDTH)
+    if not dataclasses.is_dataclass(kind):
+        (call,) = calls_of(kind.__init__, kind.__name__)
+        return call.removesuffix(" -> None")
     fields = dataclasses.fields(kind)
     words = [f"{one.name}: {one.type}{_default_of_field(one)}" for one in fields if one.init]
     is_keyword = all(one.kw_only for one in fields)
     return _wrapped(kind.__name__, ["*", *words] if is_keyword else words, "", _WIDTH)
+
+
+def _plain(annotation: object) -> str:
+    """The annotation of a named tuple's field, which is a reference to text."""
+    return getattr(annotation, "__forward_arg__", str(annotation))
 
 
 def _call(function: Callable[..., object], name: str, width: int | None) -> str:

@@ -41,7 +41,15 @@ from tests.cli.ctl import ctl
 from tests.support.etcd import Etcd, etcd_server
 from tests.support.peer import peer
 from tests.support.places import until
-from tests.support.processes import PATIENCE_S, daemon, free_ports, program, script
+from tests.support.processes import (
+    DISCOVERYD,
+    PATIENCE_S,
+    daemon,
+    free_ports,
+    listening,
+    program,
+    script,
+)
 from transports.scope import running
 
 if TYPE_CHECKING:
@@ -650,7 +658,10 @@ async def test_our_subscriber_hears_the_peers_publisher(own):
 
 async def test_over_nats_our_publisher_is_heard_by_the_peers_subscriber(own, nats):
     b, way = ("--registry-event-generation", "b"), {"transport": "nats", "nats": nats.url}
-    async with peer(own, nats=nats) as (theirs, _), ours(own, *b) as (_, eyes, _):
+    async with (
+        peer(own, DYN_EVENT_PLANE="nats", NATS_SERVER=nats.url) as (theirs, _),
+        ours(own, *b) as (_, eyes, _),
+    ):
         theirs.tell("hear", PATH)
         for round_ in (b"first", b"second"):  # between them is the word that the first one ends
             async with EventPublisher(eyes.d, topic=METRICS, **PLACE, **way) as p:
@@ -670,7 +681,10 @@ async def test_over_nats_our_publisher_is_heard_by_the_peers_subscriber(own, nat
 
 
 async def test_over_nats_our_subscriber_hears_the_peers_publisher(own, nats):
-    async with peer(own, nats=nats) as (theirs, _), ours(own) as (_, eyes, _):
+    async with (
+        peer(own, DYN_EVENT_PLANE="nats", NATS_SERVER=nats.url) as (theirs, _),
+        ours(own) as (_, eyes, _),
+    ):
         async with EventSubscriber(eyes.d, topic=METRICS, **PLACE, nats=nats.url) as s:
             theirs.tell("publish", PATH)
             items = []
@@ -691,3 +705,43 @@ async def test_over_nats_our_subscriber_hears_the_peers_publisher(own, nats):
                     items.append(await anext(s))
             counters = s.counters.publishers[first.publisher_id]
             assert (counters.lost, counters.undecodable) == (0, 0)
+
+
+@asynccontextmanager
+async def broker(url: str) -> AsyncGenerator[str]:
+    """A broker of ours; gives what the peer is to be told of it."""
+    port = free_ports()
+    xsub, xpub = f"127.0.0.1:{port}", f"127.0.0.1:{port + 1}"
+    flags = {
+        "role": "broker",
+        "broker-registry": url,
+        "broker-namespace": "dyn",
+        "broker-publishers": f"zmq://{xsub}",
+        "broker-subscribers": f"zmq://{xpub}",
+        "log-level": "warning",
+    }
+    words = [word for name, value in flags.items() for word in (f"--{name}", value)]
+    async with program(*DISCOVERYD, *words):
+        await listening(port)
+        yield f"xsub=tcp://{xsub} , xpub=tcp://{xpub}"
+
+
+async def test_the_peer_and_we_hear_each_other_through_a_broker_of_ours(own):
+    b = ("--registry-event-generation", "b")
+    async with ours(own, *b) as (url, eyes, _), broker(url) as told:
+        await until(lambda: eyes.view)
+        async with peer(own, DYN_ZMQ_BROKER_URL=told) as (theirs, _):
+            async with EventSubscriber(eyes.d, topic=METRICS, **PLACE) as s:
+                theirs.tell("publish", PATH)
+                async with asyncio.timeout(PATIENCE_S):
+                    joined, first = [await anext(s) for _ in range(2)]
+                assert joined.publisher_id == first.publisher_id
+                assert msgpack.unpackb(first.payload)["worker_id"] == "w"
+            # Another endpoint's, so that the word of a subscriber is not of the one above.
+            theirs.tell("hear", "dyn.back_end.gen-2")
+            way = {"topic": METRICS, "transport": "zmq-broker"} | PLACE | {"endpoint": "gen-2"}
+            async with EventPublisher(eyes.d, **way) as p:
+                async with asyncio.timeout(PATIENCE_S):
+                    await p.subscribed()
+                await p.publish(b"by broker")
+                await theirs.hear_until(heard=b"by broker".hex())

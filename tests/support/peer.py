@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from tests.support.etcd import Etcd
-    from tests.support.nats import Nats
     from tests.support.processes import Program
 
 _ENVIRONMENT = {
@@ -28,15 +27,10 @@ _ENVIRONMENT = {
 
 @asynccontextmanager
 async def peer(
-    etcd: Etcd, *, ttl_s: int = 30, nats: Nats | None = None
+    etcd: Etcd, *, ttl_s: int = 30, **environment: str
 ) -> AsyncGenerator[tuple[Program, int]]:
-    """Run a process of the peer's while the block runs; gives it and its instance id.
-
-    With a NATS server, its events go through that.
-    """
+    """Run a process of the peer's while the block runs; gives it and its instance id."""
     env = {"ETCD_ENDPOINTS": f"http://{etcd.endpoint}", "ETCD_LEASE_TTL": str(ttl_s)}
-    if nats is not None:
-        env |= {"DYN_EVENT_PLANE": "nats", "NATS_SERVER": nats.url}
-    async with program(*script("peer"), env=_ENVIRONMENT | env) as running:
+    async with program(*script("peer"), env=_ENVIRONMENT | env | environment) as running:
         ready = await running.hear()
         yield running, ready["ready"]

@@ -399,3 +399,24 @@ async def test_a_connection_that_is_closed_ends_its_subscribers():
     with pytest.raises(FailedPreconditionError, match="closed"):
         await s.__anext__()
     await s.aclose()
+
+
+@pytest.mark.parametrize("host", ["::1", "localhost"])
+async def test_other_ways_to_say_loopback_are_listened_on_and_connected_to(d, host):
+    async with subscriber(d) as s, publisher(d, advertise=host) as p:
+        told = f"tcp://[{host}]:" if ":" in host else f"tcp://{host}:"
+        assert p.channel.transport.endpoint.startswith(told)
+        await p.subscribed()
+        await p.publish(b"x")
+        assert payloads(await read_messages(s, 1)) == [b"x"]
+
+
+async def test_a_publisher_that_is_cancelled_while_it_enters_leaves_nothing(d):
+    p = publisher(d)
+    async with asyncio.TaskGroup() as group:
+        entering = group.create_task(p.__aenter__())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        entering.cancel()
+    await until(entering.done)
+    assert not await d.list(EventChannelQuery(**PLACE, topic=TOPIC))
