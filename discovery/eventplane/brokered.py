@@ -41,7 +41,7 @@ class BrokeredOutlet:
         self._d, self._namespace = d, namespace
         self._name, self._told = subject.encode(), told
         self._found: ZmqBrokerTransport | None = told
-        self._sender = EventSender(None)
+        self._sender = EventSender(self._name, None)
         self._stack = AsyncExitStack()
 
     @property
@@ -53,7 +53,7 @@ class BrokeredOutlet:
     @property
     def subscribers(self) -> int:
         """How many brokers pass events on; see Outlet."""
-        return self._sender.subscribers(self._name)
+        return self._sender.subscribers
 
     async def __aenter__(self) -> Self:
         """Find the brokers and begin to connect; see Outlet."""
@@ -88,7 +88,7 @@ class BrokeredOutlet:
     async def subscribed(self, count: int) -> None:
         """Wait until so many brokers pass events on; see Outlet."""
         try:
-            await self._sender.subscribed(self._name, count)
+            await self._sender.subscribed(count)
         except TransportError as exc:
             raise UnavailableError(str(exc)) from exc
 

@@ -31,7 +31,7 @@ class ZmqOutlet:
 
     def __init__(self, topic: str, listen: Address, host: str) -> None:
         self._name, self._host = topic.encode(), host
-        self._sender = EventSender(listen)
+        self._sender = EventSender(self._name, listen)
 
     @property
     def transport(self) -> ZmqTransport:
@@ -44,7 +44,7 @@ class ZmqOutlet:
     @property
     def subscribers(self) -> int:
         """See Outlet."""
-        return self._sender.subscribers(self._name)
+        return self._sender.subscribers
 
     async def __aenter__(self) -> Self:
         """Listen; see Outlet."""
@@ -64,7 +64,7 @@ class ZmqOutlet:
     async def subscribed(self, count: int) -> None:
         """Wait for subscriptions; see Outlet."""
         try:
-            await self._sender.subscribed(self._name, count)
+            await self._sender.subscribed(count)
         except TransportError as exc:
             raise UnavailableError(str(exc)) from exc
 

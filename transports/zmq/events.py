@@ -79,15 +79,18 @@ class EventSender:
     """Publishes events, at an address of its own or to brokers that it connects to.
 
     Args:
+        name: what its events are called.
         address: where to listen, port 0 for any; None to listen nowhere.
     """
 
-    def __init__(self, address: Address | None) -> None:
+    def __init__(self, name: bytes, address: Address | None) -> None:
         self.address = address
         """Where it listens; once entered, with the port that was found."""
+        self.subscribers = 0
+        """How many subscriptions to its events there are."""
+        self._name = name
         self._socket: zmq.Socket[bytes] | None = None
         self._outgoing: list[EventFrame] = []
-        self._prefixes: Counter[bytes] = Counter()
         self._waiters: set[asyncio.Future[None]] = set()
         self._brokers: set[Address] = set()
 
@@ -151,19 +154,15 @@ class EventSender:
             send(body, NOBLOCK)
         self._pump.poke()
 
-    def subscribers(self, name: bytes) -> int:
-        """Return how many subscriptions there are to events of this name."""
-        return sum(count for prefix, count in self._prefixes.items() if name.startswith(prefix))
-
-    async def subscribed(self, name: bytes, count: int) -> None:
-        """Wait until at least `count` subscriptions to this name are in effect.
+    async def subscribed(self, count: int) -> None:
+        """Wait until at least `count` subscriptions are in effect.
 
         Raises:
             UnreachableError: it ends before that.
         """
-        while self.subscribers(name) < count:
+        while self.subscribers < count:
             if self._socket is None:
-                raise UnreachableError(f"nobody subscribed to {name!r:.60}: it is closed")
+                raise UnreachableError(f"nobody subscribed to {self._name!r:.60}: it is closed")
             waiter = self._loop.create_future()
             self._waiters.add(waiter)
             try:
@@ -174,15 +173,15 @@ class EventSender:
     def _receive(self, socket: zmq.Socket[bytes]) -> None:
         part = socket.recv(NOBLOCK, copy=False)
         data = part.bytes
+        if not self._name.startswith(data[1:]):
+            return
         match data[:1]:
             case b"\x01":
-                self._prefixes[data[1:]] += 1
+                self.subscribers += 1
                 for waiter in self._waiters:
                     resolve(waiter)
             case b"\x00":
-                self._prefixes[data[1:]] -= 1
-                if self._prefixes[data[1:]] <= 0:
-                    del self._prefixes[data[1:]]
+                self.subscribers -= 1
             case _:
                 pass  # whoever sends it is nobody's subscriber
 
