@@ -12,7 +12,16 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "benchmarks" / "results.json"
-NAMES = ["transport", "keep_alives", "registrations", "visible", "growth", "fanout", "on_etcd", "events"]
+NAMES = [
+    "transport",
+    "keep_alives",
+    "registrations",
+    "visible",
+    "growth",
+    "fanout",
+    "on_etcd",
+    "events",
+]
 
 
 def run(script: str, *args: str) -> subprocess.CompletedProcess[str]:
