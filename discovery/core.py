@@ -219,6 +219,8 @@ class Core:
         if is_cut_off or self._was_cut_off:
             self.store.renew_all()
             self.recovery.begin(self._now())
+        if self._was_cut_off and not is_cut_off:
+            logger.info("workers can reach us again, recovering")
         self._was_cut_off = is_cut_off
 
     def _is_recovering(self) -> bool:

@@ -57,7 +57,8 @@ async def _port_obstacle(address: Address, within_s: float) -> tuple[str, str] |
             _, writer = await asyncio.open_connection(host, port)
     except ConnectionRefusedError:
         why = f"{address}: nobody listens there, the connection is refused"
-        return why, "start discoveryd there, or correct the address; see its --listen and --events"
+        what = "nats-server" if address.scheme == "nats" else "discoveryd"
+        return why, f"start {what} there, or correct the address; see --listen and --events"
     except TimeoutError:
         why = f"{address}: no answer within {within_s:g} s"
         return why, "see whether the host is up, and let the port through the firewall"
