@@ -7,15 +7,16 @@ PYTHON ?= python3
 # `make test ARGS="-k lease -x"`, which leaves out the coverage gates.
 ARGS ?=
 # What the tests need besides python3-venv. Services are not started on installing.
-DEBIAN_TEST_PACKAGES := etcd-server etcd-client
+DEBIAN_TEST_PACKAGES := etcd-server etcd-client nats-server
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet $(LOCK_FLAGS)
 # The modules without I/O, as files; .importlinter is the one place that lists them.
-SANS_IO = $(shell sed -n '/^\[importlinter:contract:sans-io\]/,/^forbidden_modules/ \
-	s,^ \+\(discovery\|transports\)\.\([a-z_]\+\)$$,\1/\2.py,p' .importlinter | paste -sd,)
+SANS_IO = $(shell sed -n '/^\[importlinter:contract:sans-io\]/,/^forbidden_modules/ { \
+	/^ \+\(discovery\|transports\)\.[a-z_.]\+$$/ { s,^ \+,,; s,\.,/,g; s,$$,.py,p } }' \
+	.importlinter | paste -sd,)
 
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
@@ -37,7 +38,7 @@ demo: $(VENV)/.run ## Show in half a minute what discoveryd does, with real proc
 test: $(VENV)/.dev ## Run the tests and hold the coverage against its gates.
 	@.ci/debian-packages $(DEBIAN_TEST_PACKAGES)
 	@$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(or $(ARGS),--numprocesses 3 --ignore tests/simulation)
+	$(BIN)/coverage run -m pytest $(or $(ARGS),--numprocesses 3 --dist worksteal --ignore tests/simulation)
 ifeq ($(strip $(ARGS)),)
 	$(BIN)/python -m pytest --numprocesses 2 tests/simulation # watched by coverage, it takes thrice as long
 	@$(BIN)/coverage combine --quiet
@@ -60,12 +61,12 @@ format: $(VENV)/.dev ## Format the code and mend what can be mended.
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-bench: $(VENV)/.dev ## Measure for some ten minutes; ARGS="--quick" for a look, "--only NAME" for one.
+bench: $(VENV)/.dev ## Measure for some twelve minutes; ARGS="--quick" for a look, "--only NAME" for one.
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 lock: $(VENV)/.dev ## Lock the versions anew from pyproject.toml; LOCK_FLAGS=--upgrade for newer ones.
-	$(PIP_COMPILE) --extra http --extra fast --extra etcd --output-file requirements/run.txt pyproject.toml
-	$(PIP_COMPILE) --extra http --extra fast --extra etcd --extra test --extra dev \
+	$(PIP_COMPILE) --extra http --extra fast --extra etcd --extra nats --output-file requirements/run.txt pyproject.toml
+	$(PIP_COMPILE) --extra http --extra fast --extra etcd --extra nats --extra test --extra dev \
 		--constraint requirements/run.txt --output-file requirements/dev.txt pyproject.toml
 
 # The version is the oldest whose output the protobuf versions of pyproject.toml all accept.

@@ -1,20 +1,19 @@
 """Events from one process to another: as many as can be, and one each millisecond.
 
-Not among the benchmarks of `run.py`; run it alone: `python benchmarks/events.py [--quick]`.
+By ZMQ and by NATS, beside the peer system's own on an etcd of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+import peer
 import raw
 from figures import Figure
-from harness import child, daemon, quantile
-from scale import Scale
+from harness import child, daemon, etcd, nats, quantile
 
 import discovery
 from discovery import Ended, EventPublisher, EventSubscriber, Lost, Message
@@ -22,62 +21,103 @@ from discovery import Ended, EventPublisher, EventSubscriber, Lost, Message
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
+    from scale import Scale
+
 _PLACE = {"topic": "load", "namespace": "bench", "component": "c"}
 _PAYLOAD_BYTES = 100
 _PER_S = 1_000
 _RAW_AHEAD = 5_000
+_PEERS_BURST = 20_000
+_AIMS = {"zmq": 50_000, "nats": 40_000}
+_NATS_CONNECTS_S = 0.5
+_NAMES = {"zmq": "ZMQ", "nats": "NATS"}
+_QUANTILES = ((0.5, 0.3), (0.99, None))
 
 
 def events(scale: Scale) -> list[Figure]:
     """A burst, and a steady rate; publisher and subscriber are a process each."""
-    burst, steady = scale.of(100_000), scale.of(10_000)
-    rates: list[float] = []
-    delays: list[list[float]] = []
-    lost: list[float] = []
-    beside: list[float] = []
+    found: dict[str, dict[str, list[float]]] = {way: {} for way in _AIMS}
     for _ in range(scale.rounds):
-        with daemon() as d:
-            heard = _heard(d.url, burst, 0)
-            rates.append(heard["per_s"])
-            lost.append(heard["lost"])
-            assert heard["got"] + heard["lost"] == burst
-            delays.append(_heard(d.url, steady, _PER_S)["delays_ms"])
-        beside.append(raw.publish(burst, _RAW_AHEAD))
+        for way, into in found.items():
+            for name, value in _round(scale, way).items():
+                into.setdefault(name, []).append(value)
+    return [figure for way, rounds in found.items() for figure in _figures(way, rounds)]
+
+
+def _figures(way: str, rounds: dict[str, list[float]]) -> list[Figure]:
+    on = f"events on {_NAMES[way]}"
     return [
         Figure(
-            name="events of 100 bytes received in a burst",
+            name=f"{on}: received of a burst",
             unit="/s",
-            rounds=rates,
-            aim=50_000,
-            ceiling=beside,
+            rounds=rounds["per_s"],
+            aim=_AIMS[way],
+            ceiling=rounds["peer_per_s"],
+            beside="the peer",
         ),
-        Figure(name="of these not received, all of them told", unit="events", rounds=lost),
+        Figure(
+            name=f"{on}: lost of a burst, of 1,000",
+            unit="events",
+            rounds=rounds["lost"],
+            ceiling=rounds["peer_lost"],
+            beside="the peer",
+        ),
         *(
             Figure(
-                name=f"publish → event, {_PER_S} a second, p{share * 100:g}",
+                name=f"{on}: publish → event at {_PER_S:,}/s, p{share * 100:g}",
                 unit="ms",
-                rounds=[quantile(each, share) for each in delays],
+                rounds=rounds[f"p{share}"],
                 aim=aim,
             )
-            for share, aim in ((0.5, 0.3), (0.99, None))
+            for share, aim in _QUANTILES
+        ),
+        *(
+            [Figure(name=f"{on}: by raw pyzmq", unit="/s", rounds=rounds["raw"])]
+            if "raw" in rounds
+            else []
         ),
     ]
 
 
-def _heard(url: str, count: int, per_s: int) -> dict[str, object]:
-    with child(_read, url) as reader, child(_write, url, count, per_s):
-        return reader.recv()
+def _round(scale: Scale, way: str) -> dict[str, float]:
+    burst, steady = scale.of(100_000), scale.of(10_000)
+    got: dict[str, float] = {}
+    with ExitStack() as stack:
+        servers = stack.enter_context(nats()) if way == "nats" else None
+        with daemon() as d:
+            heard = _heard(d.url, burst, 0, servers)
+            got["per_s"], got["lost"] = heard["per_s"], 1000 * heard["lost"] / burst
+            assert heard["got"] + heard["lost"] == burst
+            delays = _heard(d.url, steady, _PER_S, servers)["delays_ms"]
+        for share, _ in _QUANTILES:
+            got[f"p{share}"] = quantile(delays, share)
+        if way == "zmq":
+            got["raw"] = raw.publish(burst, _RAW_AHEAD)
+        with etcd() as url:
+            theirs = scale.of(_PEERS_BURST)
+            got["peer_per_s"], received = peer.events_per_s(url, servers, theirs)
+            got["peer_lost"] = 1000 * (1 - received / theirs)
+    return got
 
 
-def _write(pipe: Connection, url: str, count: int, per_s: int) -> None:
-    asyncio.run(_publish(url, count, per_s))
+def _heard(url: str, count: int, per_s: int, servers: str | None) -> dict[str, object]:
+    with child(_read, url, servers) as reader:
+        reader.recv()  # it has subscribed where it can before a publisher is known
+        with child(_write, url, count, per_s, servers):
+            return reader.recv()
+
+
+def _write(pipe: Connection, url: str, count: int, per_s: int, servers: str | None) -> None:
+    asyncio.run(_publish(url, count, per_s, servers))
     pipe.recv()  # stays until it is ended
 
 
-async def _publish(url: str, count: int, per_s: int) -> None:
+async def _publish(url: str, count: int, per_s: int, servers: str | None) -> None:
     filling = bytes(_PAYLOAD_BYTES - 8)
-    async with discovery.connect(url) as d, EventPublisher(d, **_PLACE) as publisher:
-        await publisher.subscribed()
+    way = {"transport": "nats" if servers else "zmq", "codec": "msgpack", "nats": servers}
+    async with discovery.connect(url) as d, EventPublisher(d, **_PLACE, **way) as publisher:
+        if servers is None:
+            await publisher.subscribed()
         started = time.monotonic()
         for number in range(count):
             if per_s:
@@ -85,13 +125,20 @@ async def _publish(url: str, count: int, per_s: int) -> None:
             await publisher.publish(time.monotonic_ns().to_bytes(8, "big") + filling)
 
 
-def _read(pipe: Connection, url: str) -> None:
-    pipe.send(asyncio.run(_subscribe(url)))
+def _read(pipe: Connection, url: str, servers: str | None) -> None:
+    pipe.send(asyncio.run(_subscribe(pipe, url, servers)))
 
 
-async def _subscribe(url: str) -> dict[str, object]:
+async def _subscribe(pipe: Connection, url: str, servers: str | None) -> dict[str, object]:
     sent, arrived, lost = [], [], 0
-    async with discovery.connect(url) as d, EventSubscriber(d, **_PLACE) as subscriber:
+    async with (
+        discovery.connect(url) as d,
+        EventSubscriber(d, **_PLACE, nats=servers) as subscriber,
+    ):
+        await subscriber.synced()
+        if servers:
+            await asyncio.sleep(_NATS_CONNECTS_S)
+        pipe.send(None)
         async for item in subscriber:
             match item:
                 case Message():
@@ -107,8 +154,3 @@ async def _subscribe(url: str) -> dict[str, object]:
         "per_s": len(arrived) / (arrived[-1] - sent[0]) * 1e9,
         "delays_ms": [(b - a) / 1e6 for a, b in zip(sent, arrived, strict=True)],
     }
-
-
-if __name__ == "__main__":
-    for figure in events(Scale(is_quick="--quick" in sys.argv)):
-        print(json.dumps(figure.as_json()))

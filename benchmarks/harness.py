@@ -87,6 +87,23 @@ def etcd() -> Iterator[str]:
             process.wait()
 
 
+@contextmanager
+def nats() -> Iterator[str]:
+    """Run a nats-server of its own on a free loopback port while the block runs; give its URL."""
+    port = _free_ports()
+    command = ["/usr/sbin/nats-server", "--addr", "127.0.0.1", "--port", str(port)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        while not _is_listening(port):
+            if process.poll() is not None:
+                raise RuntimeError(f"nats-server ended with {process.returncode}")
+            time.sleep(0.02)
+        yield f"nats://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
 def in_child(function: Callable[..., Any], *args: object) -> Any:  # noqa: ANN401 - whatever it returns
     """Run `function(*args)` in a process of its own, and return what it returns."""
     with child(_tell, function, *args) as pipe:

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from figures import table
+from figures import Figure, table
 from plot import Plot
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def files(run: Mapping[str, Any], text: str) -> Mapping[Path, str]:
     """Return what the page and its plots must say, by file; `text` is the page as it is."""
     rows = {result["benchmark"]: result["figures"] for result in run["results"]}
     aimed = [row for found in rows.values() for row in found if row["aim"] is not None]
+    aimed = [row for row in aimed if row["beside"] == Figure.beside]  # one head for all
     parts = {name: _table(found) for name, found in rows.items()}
     parts |= {"about": _about(run), "aims": _table(aimed)}
     page = _PART.sub(lambda found: f"<!-- {found[1]} -->\n{parts[found[1]]}\n<!-- end -->", text)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asking import keep_alives, registrations
+from events import events
 from fanout import fanout
 from figures import table
 from growth import growth
@@ -38,6 +39,7 @@ BENCHMARKS: Mapping[str, Callable[[Scale], Sequence[Figure]]] = {
     "growth": growth,
     "fanout": fanout,
     "on_etcd": on_etcd,
+    "events": events,
 }
 
 

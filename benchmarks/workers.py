@@ -23,10 +23,15 @@ _STRIDE = 7919  # so that changes one after the other are of workers all over th
 
 
 class Workers:
-    """A fleet of workers with an endpoint each, and how far the requests of each have got."""
+    """A fleet of workers, each an instance of an endpoint, and how far the requests of each got.
 
-    def __init__(self) -> None:
+    Args:
+        endpoints: over which they are spread.
+    """
+
+    def __init__(self, endpoints: int = _ENDPOINTS) -> None:
         self.count = 0
+        self._endpoints = endpoints
         self._sequences: Counter[int] = Counter()
         self.changed = 0
         """Number of the last change."""
@@ -48,7 +53,7 @@ class Workers:
 
     def _register(self, worker: int, change: int) -> bytes:
         self._sequences[worker] += 1
-        return register(worker, self._sequences[worker], change)
+        return register(worker, self._sequences[worker], change, endpoints=self._endpoints)
 
 
 def grant(worker: int) -> bytes:
@@ -59,12 +64,19 @@ def keep_alive(worker: int) -> bytes:
     return _request("keep_alive", worker)
 
 
-def register(worker: int, sequence: int = 1, change: int = 0, *, has_model: bool = False) -> bytes:
+def register(
+    worker: int,
+    sequence: int = 1,
+    change: int = 0,
+    *,
+    has_model: bool = False,
+    endpoints: int = _ENDPOINTS,
+) -> bytes:
     """Register a worker's endpoint, whose address carries the number of this change."""
     place = {
         "namespace": "bench",
         "component": "vllm",
-        "endpoint": f"generate{worker % _ENDPOINTS}",
+        "endpoint": f"generate{worker % endpoints}",
     }
     endpoint = {
         **place,

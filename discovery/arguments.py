@@ -15,7 +15,7 @@ from discovery.names import check_instance_id, shown
 from discovery.query import EndpointQuery, EventChannelQuery, ModelQuery
 from discovery.stores import STORE_SCHEMES, check_store_url
 from transports.address import parse_url
-from transports.codec import MSGPACK, codec_named
+from transports.codec import JSON, MSGPACK, codec_named
 from transports.errors import TransportError
 from transports.opening import open_rpc_client
 
@@ -76,10 +76,10 @@ def checked_id(what: Instance | InstanceId) -> InstanceId:
     return identity
 
 
-def codec_of(name: str | None) -> Codec:
-    """Return the codec of a name; None is that of ZMQ and of embedded registries."""
+def codec_of(name: str | None, url: str) -> Codec:
+    """Return the codec of a name; None is JSON over NATS and MsgPack everywhere else."""
     if name is None:
-        return MSGPACK
+        return JSON if url.startswith("nats://") else MSGPACK
     try:
         return codec_named(name)
     except TransportError as error:

@@ -148,16 +148,18 @@ class Discovery:
         # A copy: what the caller does with its instances must not change what is registered again.
         return [replace(spec).instance(self.instance_id, revision) for spec in named]
 
-    async def unregister(self, what: Instance | InstanceId) -> None:
+    async def unregister(self, what: Instance | InstanceId, detail: str | None = None) -> None:
         """Remove what this process registered. Removing it twice is no error.
 
-        Raises `PermissionDeniedError` for what another process registered.
+        Watchers are told `detail`: at most 200 printable characters. Raises `PermissionDeniedError`
+        for what another process registered.
         """
         identity = checked_id(what)
         if not isinstance(identity, EventChannelId) and identity.instance_id != self.instance_id:
             raise PermissionDeniedError(f"{identity}: registered by another process")
         within_s = self._settings.request_timeout_s
-        await self._io.run(self._here.keeper.unregister([identity], within_s))
+        check_last_words("unregister", Cause.UNREGISTERED, detail)
+        await self._io.run(self._here.keeper.unregister([identity], within_s, detail))
 
     async def revoke(self, cause: Cause = Cause.UNREGISTERED, detail: str | None = None) -> None:
         """Take back all that is registered, at once, and tell watchers why.
@@ -269,14 +271,15 @@ def connect(
     """Return a way into the registry at `url`; connects when entered with `async with`.
 
     Args:
-        url: `zmq://host:port[,host:port]` for daemons of one registry; `memory://[name]` for one
-            inside this process, shared by its name; `etcd://host:port[,host:port]` for the one that
-            is kept there, without a daemon.
+        url: `zmq://host:port[,host:port]` for daemons of one registry; `nats://host:port[,…]` for
+            those that are reached through a NATS server; `memory://[name]` for one inside this
+            process, shared by its name; `etcd://host:port[,host:port]` for the one that is kept
+            there, without a daemon.
         lease_ttl_s: seconds, 1 to 3600, that registrations outlive this process when it dies.
         instance_id: 1 to 2^64 - 1; None mints one below 2^53. Keep it to come back as the same.
         connect_timeout_s: seconds within which a daemon must answer.
         request_timeout_s: seconds within which a request must be answered, retries included.
-        codec: `msgpack` or `json`; None is the transport's default.
+        codec: `msgpack` or `json`; None is JSON over NATS, MsgPack otherwise.
         tenant: reserved; only None is known.
 
     Raises:
@@ -295,7 +298,7 @@ def connect(
     settings = ParticipantSettings(
         url=url,
         is_embedded=is_embedded(url),
-        codec=codec_of(codec),
+        codec=codec_of(codec, url),
         client=client_name(),
         instance_id=instance_id,
         lease_ttl_s=float(lease_ttl_s),

@@ -18,6 +18,7 @@ from discovery.settings import DaemonSettings
 from discovery.stores import check_store_url
 from transports.address import parse_url
 from transports.errors import AddressError
+from transports.nats.url import parse_nats_address
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -27,10 +28,12 @@ _KindT = TypeVar("_KindT", EventTransportKind, EventCodecKind)
 
 _PREFIX = "DISCOVERY_"
 
-_OTHER_VARIABLES = frozenset({"URL", "CONFIG", "EVENT_PLANE", "EVENT_PLANE_CODEC", "EVENT_HOST"})
+_OTHER_VARIABLES = frozenset(
+    {"URL", "CONFIG", "EVENT_PLANE", "EVENT_PLANE_CODEC", "EVENT_HOST", "EVENT_NATS"}
+)
 """What else the prefix is used for: by clients, by programs on their start, by the event plane."""
 
-_LISTENING = ("zmq", "memory")
+_LISTENING = ("zmq", "nats", "memory")
 """What this version can listen on."""
 
 _SERVICE_LINK = re.compile(
@@ -111,6 +114,14 @@ def event_host_from_env(environ: Mapping[str, str]) -> str | None:
     A host name, an IP address or the name of a network interface; whoever uses it looks.
     """
     return environ.get("DISCOVERY_EVENT_HOST") or None
+
+
+def event_nats_from_env(environ: Mapping[str, str]) -> str | None:
+    """Return the NATS servers that DISCOVERY_EVENT_NATS names; None when unset or empty.
+
+    A URL such as nats://host:port; whoever uses it reads it.
+    """
+    return environ.get("DISCOVERY_EVENT_NATS") or None
 
 
 def process_environment() -> Mapping[str, str]:
@@ -218,6 +229,9 @@ def _check_together(loaded: DaemonSettings, given: Mapping[str, Given]) -> None:
         ]
     elif loaded.http is not None:
         addresses.append(("http", loaded.http, f"tcp://{loaded.http}"))
+    if loaded.events is not None and loaded.listen[0].startswith("nats://"):
+        expected = "nothing: a NATS listener publishes through the same server"
+        raise refusal("events", _source("events", given), loaded.events, expected)
     for name, written, url in addresses:
         source = _source(name.replace(".", "_"), given)
         _check_address(name, source, written, url, is_open=loaded.insecure)
@@ -250,11 +264,15 @@ def _check_broker(loaded: DaemonSettings, given: Mapping[str, Given]) -> None:
 def _check_address(name: str, source: str, written: str, url: str, *, is_open: bool) -> None:
     try:
         addresses = parse_url(url)
+        logins = [parse_nats_address(a).has_login for a in addresses if a.scheme == "nats"]
     except AddressError as exc:
         raise SettingError(f"setting {name!r} from {source}: {exc}") from exc
+    known = _LISTENING if name != "events" else ("zmq", "memory")
     for address in addresses:
-        if name != "http" and address.scheme not in _LISTENING:
-            raise refusal(name, source, written, f"a URL of one of {', '.join(_LISTENING)}")
+        if name != "http" and address.scheme not in known:
+            raise refusal(name, source, written, f"a URL of one of {', '.join(known)}")
+    if logins and all(logins):
+        return  # NATS knows who is let in
     if not is_open and not all(address.is_loopback for address in addresses):
         expected = (
             "a loopback address: nothing is authenticated yet, whoever reaches the address can "

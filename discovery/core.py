@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from discovery.settings import DaemonSettings
     from transports.codec import Codec
     from transports.pubsub import Publisher
-    from transports.rpc import Handler, Reply
+    from transports.rpc import Handler, Reply, RpcServer
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +68,8 @@ class Core:
         self.published = 0
         self._settings = settings
         self._publishers: list[Publisher] = []
+        self._servers: list[RpcServer] = []
+        self._was_cut_off = False
         self._store_pauses = 0
         self._beat_due = 0.0
         self._requests = asyncio.TaskGroup()
@@ -141,6 +143,10 @@ class Core:
         """Publish EVENTs and BEATs there as well, from now on."""
         self._publishers.append(publisher)
 
+    def listen_by(self, server: RpcServer) -> None:
+        """Believe no lease's end while workers cannot reach this server, from now on."""
+        self._servers.append(server)
+
     def say_goodbye(self) -> None:
         """Tell those who listen to look for another daemon."""
         for codec in _CODECS:
@@ -202,6 +208,18 @@ class Core:
             logger.warning("stood still, recovering", extra={"late_s": round(late_s, 3)})
             self.recovery.begin(self._now())
             self._beat_due = max(self._beat_due, self._now())
+        self._notice_silence()
+
+    def _notice_silence(self) -> None:
+        """Who could not be heard is not dead: while we are cut off, and for a recovery after it."""
+        is_cut_off = any(server.is_cut_off for server in self._servers)
+        if is_cut_off and not self._was_cut_off:
+            self.pauses += 1
+            logger.warning("cut off from workers, recovering when they can reach us again")
+        if is_cut_off or self._was_cut_off:
+            self.store.renew_all()
+            self.recovery.begin(self._now())
+        self._was_cut_off = is_cut_off
 
     def _is_recovering(self) -> bool:
         self._notice_pauses()

@@ -26,6 +26,7 @@ from discovery.notify import sd_notify
 from discovery.settings import DaemonSettings
 from transports.address import parse_url
 from transports.errors import TransportError
+from transports.nats.url import prefix_of, told, with_prefix
 from transports.opening import open_publisher, open_rpc_server
 
 if TYPE_CHECKING:
@@ -99,19 +100,28 @@ class Daemon:
         }
 
     async def _listen(self, stack: AsyncExitStack, url: str, events: str | None) -> None:
-        """Take requests at `url` and publish at `events`, which is the next port when not said."""
+        """Take requests at `url` and publish at `events`, which is the next port when not said.
+
+        On NATS it publishes through the same server, under subjects of its own.
+        """
         (address,) = parse_url(url)
-        next_port = address.with_port(address.port + 1 if address.port else 0)
-        publisher = open_publisher(events or str(next_port))
+        if address.scheme == "nats":
+            place = with_prefix(address, f"{prefix_of(address)}.events.{self.core.daemon}")
+        else:
+            place = address.with_port(address.port + 1 if address.port else 0)
+        publisher = open_publisher(events or str(place))
         await stack.enter_async_context(publisher)
         self.core.publish_on(publisher)
-        handler = self.core.handler(str(publisher.address))
+        is_nats = publisher.address.scheme == "nats"
+        known = told(publisher.address) if is_nats else publisher.address
+        handler = self.core.handler(str(known))
         server = await stack.enter_async_context(open_rpc_server(url, handler))
+        self.core.listen_by(server)
         self._listeners += [publisher, server]
         self.addresses.append(server.address)
         logger.info(
             "listening",
-            extra={"requests": str(server.address), "events": str(publisher.address)},
+            extra={"requests": str(server.address), "events": str(known)},
         )
 
     async def _serve_http(self, stack: AsyncExitStack) -> None:

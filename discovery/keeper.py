@@ -68,9 +68,11 @@ class Keeper:
             self.session.retract(ticket.job)
             self._pump()
 
-    async def unregister(self, ids: Sequence[InstanceId], within_s: float) -> int:
+    async def unregister(
+        self, ids: Sequence[InstanceId], within_s: float, detail: str | None = None
+    ) -> int:
         """Remove what was registered under `ids`; return the revision of that."""
-        return await self._job(partial(self.session.unregister, ids), "removal", within_s)
+        return await self._job(partial(self.session.unregister, ids, detail), "removal", within_s)
 
     async def close(
         self, within_s: float, cause: Cause = Cause.UNREGISTERED, detail: str | None = None

@@ -18,6 +18,7 @@ from discovery.specwire import spec_to_wire
 from transports.address import parse_url
 from transports.errors import TransportError
 from transports.frame import pack, unpack
+from transports.nats.url import prefix_of, with_prefix
 from transports.opening import open_rpc_client, open_subscriber
 
 if TYPE_CHECKING:
@@ -102,7 +103,10 @@ class Link:
         except (TimeoutError, TransportError):
             raise self._unreachable("nobody answers there") from None
         answer = await self._greeting({"client": client, "protocol": PROTOCOL}, deadline)
-        self._events = self._events_address(answer.result.get("events"))
+        try:
+            self._events = events_address(self.address, answer.result.get("events"))
+        except TransportError as error:
+            raise self._unreachable(f"it names an unusable events address: {error}") from error
         return answer.result
 
     async def _greeting(self, fields: Mapping[str, object], deadline: float) -> Answer:
@@ -182,15 +186,20 @@ class Link:
             self.rejected += 1
             waiting.future.set_exception(self._unreachable(f"unreadable answer: {error}"))
 
-    def _events_address(self, url: object) -> Address:
-        try:
-            address = parse_url(str(url))[0]
-        except TransportError as error:
-            raise self._unreachable(f"it names an unusable events address: {error}") from error
-        return self.address.with_port(address.port or 0) if address.is_wildcard else address
-
     def _unreachable(self, why: str) -> NoAnswerError:
         return NoAnswerError(f"{self.address}: {why}")
+
+
+def events_address(own: Address, told: object) -> Address:
+    """Return where a daemon that is reached at `own` publishes, who tells to listen at `told`.
+
+    On NATS that is said by its subjects: how to get there, each client knows itself. Raises
+    `AddressError`.
+    """
+    address = parse_url(str(told))[0]
+    if own.scheme == address.scheme == "nats":
+        return with_prefix(own, prefix_of(address))
+    return own.with_port(address.port or 0) if address.is_wildcard else address
 
 
 def _as_map(value: object) -> Mapping[str, object]:

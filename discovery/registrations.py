@@ -47,6 +47,7 @@ class Job:
     touches: Sequence[InstanceId]
     specs: Sequence[Spec] = ()
     ids: Sequence[InstanceId] = ()
+    detail: str | None = None
     is_reassertion: bool = False
     is_retention: bool = False
     is_undoing: bool = False
@@ -97,11 +98,15 @@ class Registrations:
         """Want `specs` as one unit; return the number of the job."""
         return self._add(Job(touches=self._ids(specs), specs=tuple(specs), is_for_caller=True))
 
-    def unregister(self, ids: Sequence[InstanceId]) -> int:
-        """Want `ids` gone, from now on also after a loss of the lease; return the job's number."""
+    def unregister(self, ids: Sequence[InstanceId], detail: str | None = None) -> int:
+        """Want `ids` gone, from now on also after a loss of the lease; return the job's number.
+
+        Watchers are told `detail`.
+        """
         self._disown(ids)
         touches = list(dict.fromkeys(ids))
-        return self._add(Job(touches=touches, ids=tuple(ids), is_for_caller=True))
+        job = Job(touches=touches, ids=tuple(ids), detail=detail, is_for_caller=True)
+        return self._add(job)
 
     def abandon(self, number: int) -> None:
         """Stop wanting a job whose caller has gone: finish its removals, undo the rest."""

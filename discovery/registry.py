@@ -136,8 +136,12 @@ class Registry:
             async with self.turns.of(unit.endpoint):
                 return await self.persist(attempt)
 
-    async def unregister(self, caller: Caller, ids: Sequence[InstanceId]) -> int:
+    async def unregister(
+        self, caller: Caller, ids: Sequence[InstanceId], detail: str | None = None
+    ) -> int:
         """Remove the records of `ids`, at the revision returned. One that is absent is no error.
+
+        Watchers are told `detail`.
 
         Raises `PermissionDeniedError` for a record of another process, and as `register` does.
         """
@@ -146,7 +150,7 @@ class Registry:
             raise InvalidArgumentError(f"ids: got {len(ids)}, expected {most} at most")
         keys = dict.fromkeys(key for instance_id in ids for key in keys_of(instance_id))
         async with self.turns.of(caller.instance_id):
-            attempt = partial(self._try_unregister, caller, list(keys))
+            attempt = partial(self._try_unregister, caller, list(keys), detail)
             return await self.persist(attempt)
 
     async def retain(self, caller: Caller, ids: Sequence[InstanceId]) -> int:
@@ -227,7 +231,7 @@ class Registry:
         )
         return await confirm_pending(self._store, contender, since_ms=self._replica.since_ms)
 
-    async def _try_unregister(self, caller: Caller, keys: Sequence[str]) -> int:
+    async def _try_unregister(self, caller: Caller, keys: Sequence[str], detail: str | None) -> int:
         """Delete what is there of `keys`; the session is rewritten even if nothing is.
 
         So a delayed copy of the registration that this takes back is refused afterwards. What a
@@ -240,7 +244,7 @@ class Registry:
             if entry and entry.lease != caller.instance_id:
                 raise PermissionDeniedError(f"{key!r}: registered by another process")
             if entry:
-                ops.append(Delete(key, Cause.UNREGISTERED))
+                ops.append(Delete(key, Cause.UNREGISTERED, detail))
         return await self.commit(ops, [guard])
 
     async def _try_retain(self, caller: Caller, wanted: Collection[str]) -> int:

@@ -176,9 +176,11 @@ class Service:
     async def _unregister(self, fields: Fields) -> dict[str, object]:
         caller = _caller(fields)
         ids = fields.items("ids", _read_id)
+        detail = fields.optional_text("detail")
         fields.done()
+        check_last_words("request", Cause.UNREGISTERED, detail)
         epoch = self._epoch()
-        return {"revision": await self._registry.unregister(caller, ids), "epoch": epoch}
+        return {"revision": await self._registry.unregister(caller, ids, detail), "epoch": epoch}
 
     async def _retain(self, fields: Fields) -> dict[str, object]:
         caller = _caller(fields)

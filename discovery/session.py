@@ -87,9 +87,9 @@ class Session:
         """Want `specs` registered as one unit; return the number that its outcome will have."""
         return self._registrations.register(specs)
 
-    def unregister(self, ids: Sequence[InstanceId]) -> int:
+    def unregister(self, ids: Sequence[InstanceId], detail: str | None = None) -> int:
         """Want `ids` gone, also after a loss of the lease; return the outcome's number."""
-        return self._registrations.unregister(ids)
+        return self._registrations.unregister(ids, detail)
 
     def abandon(self, job_number: int) -> DiscoveryError | None:
         """Stop wanting a job whose caller has gone, and undo what it may have done.
@@ -309,6 +309,8 @@ class Session:
             op, fields["specs"] = "register", job.specs
         else:
             op, fields["ids"] = "unregister", job.ids
+            if job.detail is not None:
+                fields["detail"] = job.detail
         self._calls[self._numbers] = (op, job_number)
         return Call(self._numbers, op, fields, _ATTEMPT_S)
 

@@ -64,11 +64,12 @@ class Put:
 class Delete:
     """Delete `key`; a key that is absent is no error.
 
-    `cause` is handed to watchers by a store that can.
+    `cause` and `detail` are handed to watchers by a store that can.
     """
 
     key: str
     cause: Cause | None = None
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +192,13 @@ class Store(Protocol):
         """Seconds since it was last proven that what `watch` delivers is not behind the store.
 
         And that the store was in `epoch` then: of two epochs the one proven later is the later one.
+        """
+        ...
+
+    def renew_all(self) -> None:
+        """Give every lease a full TTL from now, if this process alone decides when they end.
+
+        For when nobody could reach it: nobody's lease may pay for that.
         """
         ...
 

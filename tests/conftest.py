@@ -20,6 +20,7 @@ import pytest_asyncio
 from blockbuster import blockbuster_ctx
 
 from tests.support.etcd import Etcd, etcd_server
+from tests.support.nats import Nats, nats_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -54,6 +55,13 @@ def _wait_a_little() -> None:
 def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
     """An etcd for those who only need one, and keys of their own in it."""
     with etcd_server(tmp_path_factory.mktemp("etcd")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nats]:
+    """A nats-server for those who only need one, and subjects of their own in it."""
+    with nats_server(tmp_path_factory.mktemp("nats")) as server:
         yield server
 
 

@@ -12,7 +12,16 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "benchmarks" / "results.json"
-NAMES = ["transport", "keep_alives", "registrations", "visible", "growth", "fanout"]
+NAMES = [
+    "transport",
+    "keep_alives",
+    "registrations",
+    "visible",
+    "growth",
+    "fanout",
+    "on_etcd",
+    "events",
+]
 
 
 def run(script: str, *args: str) -> subprocess.CompletedProcess[str]:
@@ -23,7 +32,7 @@ def run(script: str, *args: str) -> subprocess.CompletedProcess[str]:
 def check_figures(result: dict) -> None:
     assert result["figures"]
     for figure in result["figures"]:
-        assert figure["unit"] in {"/s", "ms", "us", "B", "times"}
+        assert figure["unit"] in {"/s", "ms", "us", "B", "times", "events"}
         assert figure["rounds"]
         assert figure["got"] == pytest.approx(median(figure["rounds"]), rel=1e-3)
         assert (figure["aim"] is None) == (figure["is_met"] is None)

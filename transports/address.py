@@ -10,6 +10,7 @@ from typing import Final
 from transports.errors import AddressError
 
 _WITH_PORT: Final = ("zmq", "nats", "tcp")
+_WITHOUT_PATH: Final = ("zmq", "nats")
 _SCHEMES: Final = (*_WITH_PORT, "memory")
 _MAX_PORT: Final = 65535
 _MAX_HOST: Final = 254  # of a name with its last dot: RFC 1035, section 2.3.4
@@ -18,8 +19,8 @@ _MEMORY_NAME: Final = re.compile(r"[^\s/,?#@]*")
 _SHOWN_CHARACTERS: Final = 120
 _CREDENTIALS: Final = "credentials do not belong in an address"
 _EXPECTED: Final = (
-    "expected zmq://host:port[,host:port], nats://host:port[,host:port], tcp://host:port "
-    "or memory://name; an IPv6 host is written in brackets"
+    "expected zmq://host:port[,host:port], nats://host:port[,host:port][?option=value], "
+    "tcp://host:port or memory://name; an IPv6 host is written in brackets"
 )
 
 
@@ -29,17 +30,21 @@ class Address:
 
     `host` is a name, an IP address without brackets, or `*` for every interface; for `memory` it
     is the name, possibly empty. `port` is 0 for any free one and None for `memory`. `path` is
-    empty or starts with a slash.
+    empty or starts with a slash. `others` are further servers of the same NATS cluster, each a
+    netloc, and `query` is what stands after the question mark of a NATS address.
     """
 
     scheme: str
     host: str
     port: int | None = None
     path: str = ""
+    others: tuple[str, ...] = ()
+    query: str = ""
 
     def __str__(self) -> str:
         """Return the URL of this one address; `parse_url` reads it back."""
-        return f"{self.scheme}://{self.netloc}{self.path}"
+        places = ",".join((self.netloc, *self.others))
+        return f"{self.scheme}://{places}{self.path}{'?' * bool(self.query)}{self.query}"
 
     @property
     def netloc(self) -> str:
@@ -56,12 +61,8 @@ class Address:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach it: 127.0.0.0/8, ::1, localhost, or `memory`."""
-        if self.scheme == "memory" or self.host.lower().rstrip(".") == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        others = (other.rpartition(":")[0].strip("[]") for other in self.others)
+        return self.scheme == "memory" or all(map(_is_loopback, (self.host, *others)))
 
     def with_port(self, port: int) -> Address:
         """Return the same address with another port."""
@@ -70,6 +71,8 @@ class Address:
 
 def parse_url(url: str) -> tuple[Address, ...]:
     """Return the addresses that a URL names, in its order; there is at least one.
+
+    The servers of a NATS cluster are one address.
 
     Args:
         url: `scheme://host:port[,host:port]`, or `memory://name`.
@@ -87,10 +90,16 @@ def parse_url(url: str) -> tuple[Address, ...]:
         if not _MEMORY_NAME.fullmatch(rest):
             raise _wrong(url, f"the name {_shown(rest)} has a character that is not allowed")
         return (Address(scheme=scheme, host=rest),)
+    query = ""
+    if scheme == "nats":
+        rest, _, query = rest.partition("?")
     places, slash, path = rest.partition("/")
-    if slash and scheme == "zmq":
-        raise _wrong(url, "a zmq address has no path")
-    return tuple(_parse_place(url, scheme, place, slash + path) for place in places.split(","))
+    if slash and scheme in _WITHOUT_PATH:
+        raise _wrong(url, f"a {scheme} address has no path")
+    first, *others = (_parse_place(url, scheme, p, slash + path) for p in places.split(","))
+    if scheme == "nats":
+        return (replace(first, others=tuple(other.netloc for other in others), query=query),)
+    return (first, *others)
 
 
 def _parse_place(url: str, scheme: str, place: str, path: str) -> Address:
@@ -116,6 +125,15 @@ def _parse_host(url: str, host: str) -> str:
             raise _wrong(url, f"{host:.{_SHOWN_CHARACTERS}} is not an IPv6 address") from exc
         return host[1:-1]
     raise _wrong(url, f"host {_shown(host)} is not a name, an IP address or '*'")
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _is_unspecified(host: str) -> bool:

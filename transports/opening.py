@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from transports.address import Address, parse_url
 from transports.errors import AddressError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from transports.pubsub import OnMessage, Publisher, Subscriber
     from transports.rpc import Handler, OnReply, RpcClient, RpcServer
 
@@ -28,6 +31,11 @@ def open_rpc_server(url: str, handler: Handler) -> RpcServer:
             from transports.zmq.rpc import ZmqRpcServer  # noqa: PLC0415 - only when chosen
 
             return ZmqRpcServer(address, handler)
+        case "nats":
+            with _needing_nats():
+                from transports.nats.rpc import NatsRpcServer  # noqa: PLC0415 - an extra
+
+            return NatsRpcServer(address, handler)
         case _:
             raise _unsupported(address)
 
@@ -47,6 +55,11 @@ def open_rpc_client(address: Address, on_reply: OnReply) -> RpcClient:
             from transports.zmq.rpc import ZmqRpcClient  # noqa: PLC0415 - only when chosen
 
             return ZmqRpcClient(address, on_reply)
+        case "nats":
+            with _needing_nats():
+                from transports.nats.rpc import NatsRpcClient  # noqa: PLC0415 - an extra
+
+            return NatsRpcClient(address, on_reply)
         case _:
             raise _unsupported(address)
 
@@ -67,6 +80,11 @@ def open_publisher(url: str) -> Publisher:
             from transports.zmq.pubsub import ZmqPublisher  # noqa: PLC0415 - only when chosen
 
             return ZmqPublisher(address)
+        case "nats":
+            with _needing_nats():
+                from transports.nats.pubsub import NatsPublisher  # noqa: PLC0415 - an extra
+
+            return NatsPublisher(address)
         case _:
             raise _unsupported(address)
 
@@ -86,6 +104,11 @@ def open_subscriber(address: Address, on_message: OnMessage) -> Subscriber:
             from transports.zmq.pubsub import ZmqSubscriber  # noqa: PLC0415 - only when chosen
 
             return ZmqSubscriber(address, on_message)
+        case "nats":
+            with _needing_nats():
+                from transports.nats.pubsub import NatsSubscriber  # noqa: PLC0415 - an extra
+
+            return NatsSubscriber(address, on_message)
         case _:
             raise _unsupported(address)
 
@@ -105,7 +128,14 @@ def check_connectable(address: Address) -> Address:
 
 
 def _unsupported(address: Address) -> AddressError:
-    supported = "expected memory://name or zmq://host:port"
-    if address.scheme == "nats":
-        return AddressError(f"{address}: NATS is not available in this version; {supported}")
+    supported = "expected memory://name, zmq://host:port or nats://host:port"
     return AddressError(f"{address}: no transport for {address.scheme!r}; {supported}")
+
+
+@contextmanager
+def _needing_nats() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        needs = "install it with `pip install discoveryd[nats]`"
+        raise AddressError(f"nats:// needs the extra `nats`; {needs}") from error

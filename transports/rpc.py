@@ -30,10 +30,12 @@ class RpcServer(Protocol):
     For a client that does not keep up replies are dropped, and memory stays bounded.
     A reply made after its client or the server has gone does nothing.
     Garbage from one client is counted in `rejected` and does not hurt another.
-    Entering at an address that is taken raises UnreachableError naming it.
+    Entering at an address that is taken raises UnreachableError naming it; where several servers
+    can share one, as on NATS, each client asks one of them as long as that is there.
     Replies made before the end of the block reach clients that read them at once.
     After the block the address is free, and closing again does nothing.
     A server entered after another one left, at the same address, is reached by the same clients.
+    `is_cut_off` is False from its entering to its end, as long as clients can reach it.
     """
 
     @property
@@ -44,6 +46,11 @@ class RpcServer(Protocol):
     @property
     def rejected(self) -> int:
         """How many messages were dropped because they are not requests."""
+        ...
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether nobody can reach it now, as while the NATS server between is away."""
         ...
 
     async def __aenter__(self) -> Self:

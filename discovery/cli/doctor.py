@@ -86,8 +86,10 @@ def _addresses(url: str) -> Sequence[Address]:
         addresses = parse_url(url)
     except TransportError as error:
         raise InvalidArgumentError(f"url: {error}") from error
-    if any(address.scheme != "zmq" for address in addresses):
-        raise InvalidArgumentError(f"url {url!r}: expected that of a daemon, zmq://host:port")
+    if any(address.scheme not in {"zmq", "nats"} for address in addresses):
+        raise InvalidArgumentError(
+            f"url {url!r}: expected that of a daemon, zmq://host:port or nats://host:port"
+        )
     return addresses
 
 

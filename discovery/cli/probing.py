@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Final
 from discovery.arguments import client_name
 from discovery.cli.findings import Finding, fail, ok
 from discovery.errors import DiscoveryError, InvalidArgumentError
-from discovery.link import Link
-from transports.address import parse_url
+from discovery.link import Link, events_address
 from transports.codec import JSON, MSGPACK
 from transports.errors import TransportError
 
@@ -37,7 +36,7 @@ class Probe:
 
 async def probe(address: Address, within_s: float) -> Probe:
     """Try to reach a daemon; each step may take `within_s`."""
-    obstacle = await _port_obstacle(address, within_s) or await _zmq_obstacle(address, within_s)
+    obstacle = await _port_obstacle(address, within_s) or await _other_server(address, within_s)
     if obstacle:
         return Probe(address=address, findings=[fail("connect", *obstacle)])
     return await _greet(address, within_s)
@@ -68,12 +67,16 @@ async def _port_obstacle(address: Address, within_s: float) -> tuple[str, str] |
     return None
 
 
-async def _zmq_obstacle(address: Address, within_s: float) -> tuple[str, str] | None:
-    """Return why what listens there is not ZeroMQ, and what to do; None if it is."""
+async def _other_server(address: Address, within_s: float) -> tuple[str, str] | None:
+    """Return why what listens there is not ZeroMQ, or NATS, and what to do; None if it is."""
     first = await _first_bytes(address, within_s)
     if first is None:
         why = f"{address}: takes connections and says nothing within {within_s:g} s"
         return why, "see whether discoveryd stands still there, or another program, as of HTTP"
+    if address.scheme == "nats":
+        why = f"{address}: what listens there is no NATS server"
+        is_nats = first.startswith(b"INFO {")
+        return None if is_nats else (why, "give --url the address of nats-server, port 4222")
     if first[:1] == b"\xff" and first[-1:] == b"\x7f":
         return None
     why = f"{address}: what listens there does not speak ZeroMQ"
@@ -117,9 +120,7 @@ async def _greet(address: Address, within_s: float) -> Probe:
             do = "run the same version of discoveryctl and discoveryd"
             return Probe(address=address, findings=[fail("protocol", f"{address}: {error}", do)])
         except DiscoveryError as error:
-            why = f"{address}: speaks ZeroMQ, but does not answer as discoveryd does: {error}"
-            do = "see whether it stands still, or is another program, or discoveryd's events port"
-            return Probe(address=address, findings=[fail("connect", why, do)])
+            return Probe(address=address, findings=[fail("connect", *_silence(address, error))])
         took_ms = (loop.time() - begun_at) * 1000
         findings.append(ok("codec", f"{address}: {codec.name} is understood"))
     protocol = greeting.get("protocol")
@@ -128,6 +129,14 @@ async def _greet(address: Address, within_s: float) -> Probe:
         ok("protocol", f"{address}: protocol {protocol}"),
     ]
     return Probe(address=address, findings=findings, greeting=greeting)
+
+
+def _silence(address: Address, error: DiscoveryError) -> tuple[str, str]:
+    if address.scheme == "nats":
+        why = f"{address}: is a NATS server, but no discoveryd answers through it: {error}"
+        return why, "see whether one listens through it, under this prefix, and is let in as you"
+    why = f"{address}: speaks ZeroMQ, but does not answer as discoveryd does: {error}"
+    return why, "see whether it stands still, is another program, or discoveryd's events port"
 
 
 def _ignore(_topic: str, _payload: bytes) -> None:
@@ -161,10 +170,7 @@ async def check_events(reached: Probe, within_s: float) -> Finding:
 
 def _events_address(probe: Probe) -> Address | None:
     """Return where a daemon tells its clients to listen; None if that cannot be read."""
-    greeting = probe.greeting or {}
     try:
-        address = parse_url(str(greeting.get("events")))[0]
+        return events_address(probe.address, (probe.greeting or {}).get("events"))
     except TransportError:
         return None
-    own = probe.address
-    return own.with_port(address.port or 0) if address.is_wildcard else address

@@ -34,6 +34,7 @@ class Channels:
         self._inlet, self._reception = inlet, reception
         self._held: dict[EventChannelId, EventChannelInstance] = {}
         self._leaving: dict[EventChannelInstance, asyncio.TimerHandle] = {}
+        self._sent: dict[int, int] = {}
 
     def add(self, channel: EventChannelInstance) -> None:
         """A channel is registered, anew or with other contents."""
@@ -56,10 +57,12 @@ class Channels:
         if old is None and channel.component != BROKER_COMPONENT:
             self._reception.meet(channel.instance_id)
 
-    def remove(self, identity: EventChannelId) -> None:
-        """A channel is registered no more."""
+    def remove(self, identity: EventChannelId, sent: int | None = None) -> None:
+        """A channel is registered no more; its publisher said how many events it has sent."""
         channel = self._held.pop(identity, None)
         if channel is not None:
+            if sent is not None:
+                self._sent[channel.instance_id] = sent
             self._leave(channel)
 
     def close(self) -> None:
@@ -101,4 +104,5 @@ class Channels:
         self._inlet.let_go(channel)
         ids = {held.instance_id for held in (*self._held.values(), *self._leaving)}
         if channel.instance_id not in ids:
-            self._reception.part(channel.instance_id)
+            sent = self._sent.pop(channel.instance_id, None)
+            self._reception.part(channel.instance_id, sent)

@@ -140,7 +140,7 @@ def _places(channel: EventChannelInstance) -> list[Address]:
                 raise AddressError(f"{channel.id} has no xpub_endpoints: expected at least one")
             return [event_address(endpoint) for endpoint in endpoints]
         case NatsTransport():
-            raise AddressError(f"{channel.id} is on NATS, which this version does not have")
+            raise AddressError(f"{channel.id} is on NATS")
 
 
 def broker_places(transport: ZmqBrokerTransport) -> list[Address]:

@@ -17,6 +17,7 @@ BROKER_COMPONENT: Final = "zmq_broker"
 """Below which brokers are registered in their namespace (spec/discovery.md §5.6)."""
 
 _END: Final = "/end"
+_SENT: Final = "sent"
 _WORDS: Final = ("namespace", "component", "endpoint")
 
 
@@ -27,6 +28,17 @@ def end_topic(topic: str) -> str:
     it, since it has that for a prefix, and the peer ignores it (spec/discovery.md §5.2).
     """
     return topic + _END
+
+
+def sent_detail(sent: int) -> str:
+    """Return what the removal of a channel says of how many events were published."""
+    return f"{_SENT} {sent}"
+
+
+def sent_by_detail(detail: str | None) -> int | None:
+    """Return how many events were published in all, if the removal of a channel says that."""
+    word, _, number = (detail or "").partition(" ")
+    return int(number) if word == _SENT and number.isascii() and number.isdigit() else None
 
 
 def subject_prefix(channel: EventChannelId, generation: Generation) -> str:
@@ -42,8 +54,12 @@ def subject_prefix(channel: EventChannelId, generation: Generation) -> str:
 
 def subject(channel: EventChannelId, generation: Generation) -> str:
     """Return the subject of a channel: what NATS and brokers call its events."""
-    topic = encode_segment(channel.topic) if generation == "b" else channel.topic
-    return f"{subject_prefix(channel, generation)}.{topic}"
+    return f"{subject_prefix(channel, generation)}.{topic_name(channel.topic, generation)}"
+
+
+def topic_name(topic: str, generation: Generation) -> str:
+    """Return what a topic is called in a subject."""
+    return encode_segment(topic) if generation == "b" else topic
 
 
 def brokers_of(namespace: str) -> EventChannelQuery:

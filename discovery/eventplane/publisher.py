@@ -17,8 +17,13 @@ from discovery.errors import (
     InvalidArgumentError,
     UnavailableError,
 )
-from discovery.eventplane.choosing import chosen_codec, chosen_transport, open_outlet
-from discovery.eventplane.naming import check_scope, end_topic
+from discovery.eventplane.choosing import (
+    chosen_codec,
+    chosen_transport,
+    nats_address,
+    open_outlet,
+)
+from discovery.eventplane.naming import check_scope, end_topic, sent_detail
 from discovery.ids import EventChannelId
 from discovery.names import shown
 from discovery.spec import EventChannelSpec
@@ -53,13 +58,16 @@ class EventPublisher:
         endpoint: name below that; None for those of the whole component. In generation a of the
             event plane, see `registry.event_generation`, there must be a component and no endpoint.
         transport: `"zmq"`, to be connected to by subscribers; `"zmq-broker"`, by the brokers that
-            are registered in the namespace; a `ZmqTransport` with the address to listen on; or a
-            `ZmqBrokerTransport`. None asks the variable DISCOVERY_EVENT_PLANE, and is `"zmq"`.
+            are registered in the namespace; `"nats"`; a `ZmqTransport` with the address to listen
+            on; a `ZmqBrokerTransport`; or a `NatsTransport` with a prefix of your own. None asks
+            the variable DISCOVERY_EVENT_PLANE, and is `"zmq"`.
         codec: `"msgpack"` or `"json"`; None asks the variable DISCOVERY_EVENT_PLANE_CODEC, and is
             the transport's default. Generation b has MsgPack only.
         advertise: host name, IP address or network interface that subscribers are to connect to;
             None asks the variable DISCOVERY_EVENT_HOST, and is the address from which this machine
             reaches the registry.
+        nats: the NATS servers for `"nats"`, as for `connect`; None asks the variable
+            DISCOVERY_EVENT_NATS, and is those that the registry is reached through.
 
     Raises:
         InvalidArgumentError: an argument is wrong.
@@ -76,6 +84,7 @@ class EventPublisher:
         transport: str | EventTransport | None = None,
         codec: str | None = None,
         advertise: str | None = None,
+        nats: str | None = None,
     ) -> None:
         check_scope(topic, namespace, component, endpoint)
         environ = config.process_environment()
@@ -86,6 +95,7 @@ class EventPublisher:
         self._codec_asked = codec or config.event_codec_from_env(environ)
         self._codec: EnvelopeCodec = "msgpack"
         self._advertise = advertise or config.event_host_from_env(environ)
+        self._nats = nats_address(nats, environ, d.url)
         self._id = minted_id(random.SystemRandom())
         self._sent = 0
         self._outlet: Outlet | None = None
@@ -100,7 +110,12 @@ class EventPublisher:
         self._codec = chosen_codec(self._codec_asked, generation, self._transport)
         async with AsyncExitStack() as stack:
             outlet = open_outlet(
-                self._d, self._identity, self._transport, self._advertise, generation
+                self._d,
+                self._identity,
+                self._transport,
+                self._advertise,
+                generation,
+                self._nats,
             )
             self._outlet = await stack.enter_async_context(outlet)
             self._channel = await self._d.register(self._spec(self._outlet.transport))
@@ -185,7 +200,8 @@ class EventPublisher:
 
     async def _unregister(self) -> None:
         try:
-            await self._d.unregister(self.channel)
+            # For those whom the word of the end does not reach.
+            await self._d.unregister(self.channel, sent_detail(self._sent))
         except DiscoveryError as error:
             logger.warning(
                 "event channel not unregistered, it ends with the lease",

@@ -127,10 +127,14 @@ class Reception:
             publisher.has_ended = False
             self._give(Joined(publisher_id), publisher_id, None)
 
-    def part(self, publisher_id: int) -> None:
-        """A publisher is gone: tell the reader, unless it has said so itself."""
+    def part(self, publisher_id: int, sent: int | None) -> None:
+        """A publisher is gone, after so many events: tell the reader, unless it has said so."""
         publisher = self._publishers.get(publisher_id)
-        if publisher is not None and not publisher.has_ended:
+        if publisher is None or publisher.has_ended:
+            return
+        if sent is not None:
+            self._end(publisher_id, sent)
+        else:
             publisher.has_ended = True
             self._give(Ended(publisher_id, None), publisher_id, None)
 

@@ -8,12 +8,22 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
+from discovery import config
 from discovery.background import Hosted, background_io
 from discovery.errors import DiscoveryError, FailedPreconditionError, InvalidArgumentError
 from discovery.eventplane.channels import Channels
+from discovery.eventplane.choosing import nats_address
 from discovery.eventplane.handover import Handover, Limits
 from discovery.eventplane.items import EventCounters
-from discovery.eventplane.naming import BROKER_COMPONENT, brokers_of, check_scope, subject
+from discovery.eventplane.naming import (
+    BROKER_COMPONENT,
+    brokers_of,
+    check_scope,
+    sent_by_detail,
+    subject,
+    topic_name,
+)
+from discovery.eventplane.networks import Networks, NoInlet
 from discovery.eventplane.reception import Reception
 from discovery.events import Added, Removed
 from discovery.eventtransport import ZmqBrokerTransport
@@ -21,6 +31,7 @@ from discovery.ids import EventChannelId
 from discovery.instance import EventChannelInstance
 from discovery.names import shown
 from discovery.query import EventChannelQuery
+from transports.nats.url import is_subject
 from transports.scope import running
 
 if TYPE_CHECKING:
@@ -29,6 +40,7 @@ if TYPE_CHECKING:
     from discovery.background import Background
     from discovery.client import Discovery
     from discovery.eventplane.items import EventItem
+    from discovery.eventplane.seam import Inlet
     from discovery.events import Event
     from discovery.watch import WatchStream
 
@@ -50,6 +62,7 @@ class EventSubscriber:
         endpoint: name below that; None stands for all, and for those of the component itself.
         max_items: how many items may wait for the reader, at least 1.
         max_bytes: of how many bytes, at least 1.
+        nats: the NATS servers that publishers send to, as for `EventPublisher`.
 
     Raises:
         InvalidArgumentError: an argument is wrong.
@@ -65,11 +78,13 @@ class EventSubscriber:
         endpoint: str | None = None,
         max_items: int = 100_000,
         max_bytes: int = 256 << 20,
+        nats: str | None = None,
     ) -> None:
         check_scope(topic, namespace, component, endpoint)
         for name, value in (("max_items", max_items), ("max_bytes", max_bytes)):
             if type(value) is not int or value < 1:
                 raise InvalidArgumentError(f"{name} {shown(value)}: expected 1 or more")
+        self._nats = nats_address(nats, config.process_environment(), d.url)
         self._d = d
         self._topic, self._namespace = topic, namespace
         self._component, self._endpoint = component, endpoint
@@ -161,33 +176,48 @@ class EventSubscriber:
         """Receive, on the I/O thread."""
         from discovery.eventplane.direct import ZmqInlet  # noqa: PLC0415 - it imports ZMQ
 
-        inlet = ZmqInlet(
+        zmq = ZmqInlet(
             self._topic,
             subjects_of=self._subjects_of,
             on_event=self._reception.receive,
             on_reject=self._reception.reject,
         )
-        async with inlet:
+        async with Networks(zmq, self._nats_inlet()) as inlet:
             channels = Channels(inlet, self._reception)
             try:
                 yield channels
             finally:
                 channels.close()
 
+    def _nats_inlet(self) -> Inlet:
+        """Return what receives over NATS; it hears already what our own scope's subjects say."""
+        try:
+            from discovery.eventplane.onnats import NatsInlet  # noqa: PLC0415 - an extra
+        except ImportError:
+            return NoInlet("needs the extra `nats`: `pip install discoveryd[nats]`")
+        names = sorted({topic_name(self._topic, "a"), topic_name(self._topic, "b")})
+        inlet = NatsInlet(self._nats, names, self._reception.receive_bare)
+        inlet.expect([one for one in self._own_subjects() if is_subject(one)])
+        return inlet
+
     def _subjects_of(self, channel: EventChannelInstance) -> Sequence[str]:
         """Return what brokers call the events: of a broker itself, those of this scope."""
-        identity = channel.id
-        if channel.component == BROKER_COMPONENT:
-            identity = EventChannelId(
+        names = self._own_subjects()
+        if channel.component != BROKER_COMPONENT:
+            names = _subjects(channel.id)
+        self._reception.names.update(name.encode() for name in names)
+        return names
+
+    def _own_subjects(self) -> Sequence[str]:
+        return _subjects(
+            EventChannelId(
                 namespace=self._namespace,
                 component=self._component,
                 endpoint=self._endpoint,
                 topic=self._topic,
                 instance_id=0,
             )
-        names = {subject(identity, "a"), subject(identity, "b")}
-        self._reception.names.update(name.encode() for name in names)
-        return sorted(names)
+        )
 
     async def _follow(self, stream: WatchStream) -> None:
         """Tell the I/O thread which channels there are."""
@@ -203,9 +233,9 @@ class EventSubscriber:
             case Added(instance=instance):
                 if isinstance(instance, EventChannelInstance) and self._is_wanted(instance):
                     self._channels.add(instance)
-            case Removed(id=identity):
+            case Removed(id=identity, detail=detail):
                 if isinstance(identity, EventChannelId):
-                    self._channels.remove(identity)
+                    self._channels.remove(identity, sent_by_detail(detail))
 
     def _is_wanted(self, channel: EventChannelInstance) -> bool:
         if channel.component == BROKER_COMPONENT:
@@ -229,3 +259,8 @@ class EventSubscriber:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def _subjects(channel: EventChannelId) -> Sequence[str]:
+    """Return what a channel's events may be called, in both generations."""
+    return sorted({subject(channel, "a"), subject(channel, "b")})

@@ -67,6 +67,10 @@ class MemoryStore:
         """Return 0: what a watch hands over is the store itself."""
         return 0.0
 
+    def renew_all(self) -> None:
+        """See `Store`."""
+        self._leases.renew_all(self._now())
+
     async def grant(self, lease_id: int, ttl_s: float) -> float:
         """See `Store`. The TTL is always the one asked for."""
         now = self._now()
@@ -175,10 +179,10 @@ class MemoryStore:
                     if lease is not None:
                         self._keys_of[lease].add(key)
                     changes.append(Change(key, entry))
-                case Delete(key, cause):
+                case Delete(key, cause, detail):
                     if old:
                         self._tree.delete(key)
-                        changes.append(Change(key, None, cause))
+                        changes.append(Change(key, None, cause, detail))
         return self._history.append(changes)
 
     # ---- leases

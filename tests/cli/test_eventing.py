@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -52,6 +53,28 @@ async def test_tail_shows_what_comes_and_ends_after_so_many():
         message = {"id": whose, "publisher": whose, "event": "message", "topic": "load"}
         assert first == message | {"sequence": 0, "payload": "text", "payload_hex": b"text".hex()}
         assert second == message | {"sequence": 1, "payload": None, "payload_hex": "ff"}
+
+
+async def test_events_go_by_nats_too(nats):
+    async with fleet() as (url, d), EventSubscriber(d, **PLACE, nats=nats.url) as subscriber:
+        by = ("--transport", "nats", "--nats", nats.url)
+        await subscriber._io.run(subscriber._channels._inlet._nats._nats.up_within(10))
+        await subscriber._io.run(subscriber._channels._inlet._nats._nats.flushed(10))
+        code, out, err = await ctl(url, "events", "publish", TEXT, "one", *by, "-o", "json")
+        assert (code, err) == (0, "")
+        told = json.loads(out)
+        assert (told["sent"], told["subscribers"]) == (1, None)
+        assert payloads(await read_messages(subscriber, 1)) == [b"one"]
+        way = {"transport": "nats", "nats": nats.url}
+        command = (*CTL, "events", "tail", TEXT, "--nats", nats.url, "--count", "1", "--url", url)
+        async with program(*command) as tail, EventPublisher(d, **PLACE, **way) as publisher:
+            assert (await tail.hear())["event"] == "joined"
+            hearing = asyncio.create_task(tail.hear())
+            while not hearing.done():  # NATS does not tell when it has subscribed
+                await publisher.publish(b"text")
+                await asyncio.wait([hearing], timeout=0.2)
+            assert hearing.result()["payload"] == "text"
+            assert await tail.ended() == 0
 
 
 @pytest.mark.parametrize("place", ["prod", "a/b/c/d/e"])

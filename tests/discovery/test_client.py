@@ -489,7 +489,7 @@ def test_a_bad_argument_is_refused_at_once(options, text):
         ("file:///tmp/x", "'file' does not exist in this version"),
         ("etcd://h", "has no port"),
         ("kubernetes://ns", "'kubernetes' does not exist in this version"),
-        ("nats://h:4222", "NATS is not available in this version"),
+        ("nats://h:4222?colour=red", "option .colour. is unknown"),
         ("tcp://h:4222", "no transport for 'tcp'"),
         ("http://h:4222", "scheme 'http' is not known"),
         ("zmq://h", "has no port"),

@@ -18,7 +18,7 @@ from discovery.errors import (
     UnavailableError,
     error_to_wire,
 )
-from discovery.link import Link, NoAnswerError
+from discovery.link import Link, NoAnswerError, events_address
 from tests.support.places import until
 from transports.address import parse_url
 from transports.codec import MSGPACK
@@ -244,5 +244,5 @@ async def test_nothing_can_be_heard_before_the_greeting():
 async def test_a_wildcard_events_address_is_that_of_the_daemons_host():
     address = parse_url("zmq://10.1.2.3:4710")[0]
     link = Link(address, MSGPACK, lambda *_: None)
-    assert str(link._events_address("zmq://0.0.0.0:4711")) == "zmq://10.1.2.3:4711"
-    assert str(link._events_address("zmq://h:4711")) == "zmq://h:4711"
+    assert str(events_address(link.address, "zmq://0.0.0.0:4711")) == "zmq://10.1.2.3:4711"
+    assert str(events_address(link.address, "zmq://h:4711")) == "zmq://h:4711"

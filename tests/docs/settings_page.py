@@ -43,6 +43,7 @@ OTHER_VARIABLES = {
     "DISCOVERY_EVENT_PLANE": "what an `EventPublisher` uses unless it is told: `zmq`",
     "DISCOVERY_EVENT_PLANE_CODEC": "likewise, how it writes envelopes: `msgpack` or `json`",
     "DISCOVERY_EVENT_HOST": "likewise, the host or network interface that it advertises",
+    "DISCOVERY_EVENT_NATS": "for publishers and subscribers of events, where the NATS servers are",
 }
 
 

@@ -71,6 +71,7 @@ async def test_the_messages_of_the_daemon_are_those_that_are_said(tmp_path):
             await refusal(env={"DISCOVERY_LEASE_TTL": "3"}),
             await refusal("--listen", f"zmq://{taken}", "--http", "off", code=1),
             await refusal("--listen", "zmq://127.0.0.1:0", "--http", taken, code=1),
+            await refusal("--listen", f"nats://127.0.0.1:{free_ports()}", "--http", "off", code=1),
         ]
     check_each_explains_the_other(messages("Messages of `discoveryd`"), said)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from discovery import Discovery, WatchStream
+    from tests.processes.conftest import Way
     from tests.support.processes import Program
 
 FLEET = EndpointQuery(namespace="fleet")
@@ -35,8 +36,8 @@ def own(tmp_path: Path) -> Iterator[Etcd]:
 class Fleet:
     """Daemons on one etcd, workers that know all of them, a router at each and at etcd itself."""
 
-    def __init__(self, etcd: Etcd, stack: AsyncExitStack, ttl_s: float) -> None:
-        self.etcd, self.ttl_s = etcd, ttl_s
+    def __init__(self, etcd: Etcd, way: Way, stack: AsyncExitStack, ttl_s: float) -> None:
+        self.etcd, self.way, self.ttl_s = etcd, way, ttl_s
         self.daemons: list[Program] = []
         self.workers: list[Discovery] = []
         self.ports: list[int] = []
@@ -46,7 +47,7 @@ class Fleet:
 
     @property
     def url(self) -> str:
-        return "zmq://" + ",".join(f"127.0.0.1:{port}" for port in self.ports)
+        return self.way.url(*self.ports)
 
     @property
     def living(self) -> set[int]:
@@ -57,7 +58,9 @@ class Fleet:
         self.daemons.append(await self.start(self.ports[-1]))
 
     async def start(self, port: int) -> Program:
-        return await self._stack.enter_async_context(daemon(port, "--store", self.etcd.url))
+        return await self._stack.enter_async_context(
+            daemon(port, "--store", self.etcd.url, *self.way.flags)
+        )
 
     async def add_worker(self) -> Discovery:
         number = len(self.workers)
@@ -113,15 +116,17 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet(etcd: Etcd, *, ttl_s: float, daemons: int, workers: int) -> AsyncGenerator[Fleet]:
+async def fleet(
+    etcd: Etcd, way: Way, *, ttl_s: float, daemons: int, workers: int
+) -> AsyncGenerator[Fleet]:
     async with AsyncExitStack() as stack:
-        one = Fleet(etcd, stack, ttl_s)
+        one = Fleet(etcd, way, stack, ttl_s)
         for _ in range(daemons):
             await one.add_daemon()
         for _ in range(workers):
             await one.add_worker()
         for port in one.ports:
-            await one.add_router(f"zmq://127.0.0.1:{port}")
+            await one.add_router(way.url(port))
         await one.add_router(one.url)
         await one.add_router(etcd.url)
         await one.settle()
@@ -132,8 +137,8 @@ async def aside(work: object, *args: object) -> None:
     await asyncio.to_thread(work, *args)  # type: ignore[arg-type]
 
 
-async def test_etcd_that_is_killed_and_comes_back_after_five_seconds_removes_nobody(own):
-    async with fleet(own, ttl_s=10.0, daemons=2, workers=5) as f:
+async def test_etcd_that_is_killed_and_comes_back_after_five_seconds_removes_nobody(own, way):
+    async with fleet(own, way, ttl_s=10.0, daemons=2, workers=5) as f:
         await aside(own.kill)
         with pytest.raises(discovery.UnavailableError, match="etcd"):
             async with discovery.connect(f.url, request_timeout_s=3.0) as newcomer:
@@ -146,8 +151,8 @@ async def test_etcd_that_is_killed_and_comes_back_after_five_seconds_removes_nob
         assert f.removals == []
 
 
-async def test_etcd_that_stands_still_for_five_seconds_removes_nobody(own):
-    async with fleet(own, ttl_s=10.0, daemons=2, workers=5) as f:
+async def test_etcd_that_stands_still_for_five_seconds_removes_nobody(own, way):
+    async with fleet(own, way, ttl_s=10.0, daemons=2, workers=5) as f:
         own.pause()
         await asyncio.sleep(5.0)
         own.resume()
@@ -155,8 +160,8 @@ async def test_etcd_that_stands_still_for_five_seconds_removes_nobody(own):
         assert f.removals == []
 
 
-async def test_a_compaction_while_a_daemon_stands_still_removes_nobody(own):
-    async with fleet(own, ttl_s=4.0, daemons=2, workers=5) as f:
+async def test_a_compaction_while_a_daemon_stands_still_removes_nobody(own, way):
+    async with fleet(own, way, ttl_s=4.0, daemons=2, workers=5) as f:
         f.daemons[0].send_signal(signal.SIGSTOP)
         for _ in range(3):
             await f.add_worker()
@@ -167,15 +172,15 @@ async def test_a_compaction_while_a_daemon_stands_still_removes_nobody(own):
         assert f.removals == []
 
 
-async def test_daemons_that_were_all_away_for_longer_than_the_ttl_remove_nobody(own):
+async def test_daemons_that_were_all_away_for_longer_than_the_ttl_remove_nobody(own, way):
     async with AsyncExitStack() as stack:
-        f = Fleet(own, stack, 4.0)
+        f = Fleet(own, way, stack, 4.0)
         for _ in range(2):
             await f.add_daemon()
         for _ in range(5):
             await f.add_worker()
         for port in f.ports:
-            await f.add_router(f"zmq://127.0.0.1:{port}")
+            await f.add_router(way.url(port))
         await f.settle()
         for one in f.daemons:
             one.send_signal(signal.SIGKILL)
@@ -187,16 +192,16 @@ async def test_daemons_that_were_all_away_for_longer_than_the_ttl_remove_nobody(
         assert f.removals == []
 
 
-async def test_an_etcd_that_lost_everything_is_filled_again(own):
-    async with fleet(own, ttl_s=4.0, daemons=2, workers=5) as f:
+async def test_an_etcd_that_lost_everything_is_filled_again(own, way):
+    async with fleet(own, way, ttl_s=4.0, daemons=2, workers=5) as f:
         await aside(own.kill)
         own.wipe()
         await aside(own.start)
         await f.settle()
 
 
-async def test_an_etcd_restored_from_an_older_backup_is_put_right(own):
-    async with fleet(own, ttl_s=10.0, daemons=2, workers=5) as f:
+async def test_an_etcd_restored_from_an_older_backup_is_put_right(own, way):
+    async with fleet(own, way, ttl_s=10.0, daemons=2, workers=5) as f:
         gone = f.workers.pop()
         backup = await asyncio.to_thread(own.back_up)
         await gone.revoke()
@@ -208,9 +213,9 @@ async def test_an_etcd_restored_from_an_older_backup_is_put_right(own):
         await f.settle()
 
 
-async def test_one_of_three_daemons_is_killed_under_a_fleet(own):
+async def test_one_of_three_daemons_is_killed_under_a_fleet(own, way):
     async with AsyncExitStack() as stack:
-        f = Fleet(own, stack, 4.0)
+        f = Fleet(own, way, stack, 4.0)
         for _ in range(3):
             await f.add_daemon()
         for _ in range(50):
@@ -228,10 +233,10 @@ async def test_one_of_three_daemons_is_killed_under_a_fleet(own):
         assert f.removals == []
 
 
-async def test_an_old_process_that_goes_on_leaves_its_successor_alone(own):
+async def test_an_old_process_that_goes_on_leaves_its_successor_alone(own, way):
     ttl_s, instance_id = 2.0, 0xDEAD
     async with AsyncExitStack() as stack:
-        f = Fleet(own, stack, ttl_s)
+        f = Fleet(own, way, stack, ttl_s)
         for _ in range(2):
             await f.add_daemon()
         stream = await f.add_router(f.url)

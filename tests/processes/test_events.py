@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,10 +18,33 @@ from tests.support.processes import DISCOVERYD, daemon, free_ports, listening, p
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+    from contextlib import AbstractAsyncContextManager
 
     from tests.support.processes import Program
 
 NAMESPACE = "ns"
+
+
+@dataclass(frozen=True)
+class Network:
+    """What events travel by."""
+
+    transport: str
+    env: dict[str, str]
+
+    def events(self, url: str) -> AbstractAsyncContextManager[Program]:
+        return program(*script("events", url, NAMESPACE), env=self.env)
+
+    async def subscribed(self, writer: Program, name: str, count: int) -> None:
+        if self.transport != "nats":  # there a subscriber has subscribed before it says so
+            await tell(writer, "subscribed", name, count)
+
+
+@pytest.fixture(params=["zmq", "nats"])
+def network(request: pytest.FixtureRequest) -> Network:
+    if request.param == "zmq":
+        return Network("zmq", {})
+    return Network("nats", {"DISCOVERY_EVENT_NATS": request.getfixturevalue("nats").url})
 
 
 @asynccontextmanager
@@ -29,8 +54,8 @@ async def registry() -> AsyncGenerator[str]:
         yield f"zmq://127.0.0.1:{port}"
 
 
-def events(url: str):
-    return program(*script("events", url, NAMESPACE))
+def events(url: str) -> AbstractAsyncContextManager[Program]:
+    return Network("zmq", {}).events(url)
 
 
 async def tell(running: Program, *words: object) -> dict:
@@ -48,11 +73,11 @@ def check_accounts(summary: dict, sent: dict[str, int]) -> None:
         assert summary["lost"].get(one, 0) == counters["lost"] + counters["dropped"]
 
 
-async def test_a_burst_arrives_or_is_told_as_lost():
-    async with registry() as url, events(url) as reader, events(url) as writer:
+async def test_a_burst_arrives_or_is_told_as_lost(network):
+    async with registry() as url, network.events(url) as reader, network.events(url) as writer:
         await tell(reader, "subscriber", "s", 100_000)
-        one = str((await tell(writer, "publisher", "p", "zmq"))["id"])
-        await tell(writer, "subscribed", "p", 1)
+        one = str((await tell(writer, "publisher", "p", network.transport))["id"])
+        await network.subscribed(writer, "p", 1)
         await tell(writer, "publish", "p", 100_000, 100)
         await tell(writer, "leave", "p")
         summary = await tell(reader, "read", "s", 1)
@@ -60,27 +85,41 @@ async def test_a_burst_arrives_or_is_told_as_lost():
         check_accounts(summary, {one: 100_000})
 
 
-async def test_a_reader_that_stalls_for_two_seconds_is_told_exactly_what_it_lost():
-    async with registry() as url, events(url) as reader, events(url) as writer:
-        await tell(reader, "subscriber", "s", 10_000)
-        one = str((await tell(writer, "publisher", "p", "zmq"))["id"])
-        await tell(writer, "subscribed", "p", 1)
+async def test_a_reader_that_stalls_for_two_seconds_is_told_exactly_what_it_lost(network):
+    async with registry() as url, network.events(url) as reader, network.events(url) as writer:
+        await tell(reader, "subscriber", "s", 1_000)
+        one = str((await tell(writer, "publisher", "p", network.transport))["id"])
+        await network.subscribed(writer, "p", 1)
         reader.tell("stall", 2)
         await tell(writer, "publish", "p", 100_000, 100)
         await tell(writer, "leave", "p")
+        reader.tell("go on")
         await reader.hear_until(stalled="2")
         summary = await tell(reader, "read", "s", 1)
         check_accounts(summary, {one: 100_000})
-        assert summary["lost"][one] > 50_000
-        assert summary["counters"][one]["dropped"] > 0
+        assert summary["lost"][one] >= summary["counters"][one]["dropped"] > 0
 
 
-async def test_a_killed_publisher_has_ended_and_the_next_one_counts_for_itself():
-    async with registry() as url, events(url) as reader, events(url) as writer:
+async def test_a_reader_that_is_stopped_for_two_seconds_accounts_for_all(network):
+    async with registry() as url, network.events(url) as reader, network.events(url) as writer:
+        await tell(reader, "subscriber", "s", 200_000)
+        one = str((await tell(writer, "publisher", "p", network.transport))["id"])
+        await network.subscribed(writer, "p", 1)
+        reader.send_signal(signal.SIGSTOP)
+        writer.tell("publish", "p", 100_000, 100)
+        await asyncio.sleep(2)
+        reader.send_signal(signal.SIGCONT)
+        await writer.hear_until(published="p")
+        await tell(writer, "leave", "p")
+        check_accounts(await tell(reader, "read", "s", 1), {one: 100_000})
+
+
+async def test_a_killed_publisher_has_ended_and_the_next_one_counts_for_itself(network):
+    async with registry() as url, network.events(url) as reader, network.events(url) as writer:
         await tell(reader, "subscriber", "s", 100_000)
-        async with events(url) as victim:
-            first = str((await tell(victim, "publisher", "p", "zmq"))["id"])
-            await tell(victim, "subscribed", "p", 1)
+        async with network.events(url) as victim:
+            first = str((await tell(victim, "publisher", "p", network.transport))["id"])
+            await network.subscribed(victim, "p", 1)
             await tell(victim, "publish", "p", 1000, 10)
             async with discovery.connect(url) as d:
                 victim.tell("kill")
@@ -90,8 +129,8 @@ async def test_a_killed_publisher_has_ended_and_the_next_one_counts_for_itself()
                 await d.remove(channel)  # what the end of its lease does, ten seconds later
         summary = await tell(reader, "read", "s", 1)
         assert summary["ends"] == {first: None}
-        second = str((await tell(writer, "publisher", "p", "zmq"))["id"])
-        await tell(writer, "subscribed", "p", 1)
+        second = str((await tell(writer, "publisher", "p", network.transport))["id"])
+        await network.subscribed(writer, "p", 1)
         await tell(writer, "publish", "p", 10, 10)
         await tell(writer, "leave", "p")
         summary = await tell(reader, "read", "s", 1)
@@ -99,10 +138,10 @@ async def test_a_killed_publisher_has_ended_and_the_next_one_counts_for_itself()
         assert summary["counters"][first]["received"] <= 1000
 
 
-async def test_a_hundred_publishers_that_restart_and_ten_subscribers_account_for_all():
+async def test_a_hundred_publishers_that_restart_and_ten_subscribers_account_for_all(network):
     async with registry() as url, AsyncExitStack() as stack:
-        readers = [await stack.enter_async_context(events(url)) for _ in range(2)]
-        writers = [await stack.enter_async_context(events(url)) for _ in range(2)]
+        readers = [await stack.enter_async_context(network.events(url)) for _ in range(2)]
+        writers = [await stack.enter_async_context(network.events(url)) for _ in range(2)]
         for reader in readers:
             for number in range(5):
                 await tell(reader, "subscriber", f"s{number}", 100_000)
@@ -110,9 +149,9 @@ async def test_a_hundred_publishers_that_restart_and_ten_subscribers_account_for
         for round_ in range(2):
             for number in range(100):
                 writer = writers[number % 2]
-                one = str((await tell(writer, "publisher", f"p{number}", "zmq"))["id"])
+                one = str((await tell(writer, "publisher", f"p{number}", network.transport))["id"])
                 sent[one] = 20 + round_
-                await tell(writer, "subscribed", f"p{number}", 10)
+                await network.subscribed(writer, f"p{number}", 10)
                 await tell(writer, "publish", f"p{number}", sent[one], 100)
             for number in range(100):
                 await tell(writers[number % 2], "leave", f"p{number}")

@@ -21,11 +21,11 @@ async def removed(stream: discovery.WatchStream, identity: str) -> discovery.Rem
     raise AssertionError("the stream ended")
 
 
-async def test_a_killed_worker_is_removed_within_its_ttl_and_a_second():
+async def test_a_killed_worker_is_removed_within_its_ttl_and_a_second(way):
     port = free_ports()
-    url = f"zmq://127.0.0.1:{port}"
+    url = way.url(port)
     query = discovery.EndpointQuery(namespace="fleet")
-    async with daemon(port), discovery.connect(url) as d, d.watch(query) as stream:
+    async with daemon(port, *way.flags), discovery.connect(url) as d, d.watch(query) as stream:
         async with program(*script("worker", url, TTL_S, 1)) as worker:
             endpoint = (await worker.hear())["ids"][0]
             killed_at = asyncio.get_running_loop().time()
@@ -36,11 +36,11 @@ async def test_a_killed_worker_is_removed_within_its_ttl_and_a_second():
     assert took_s <= TTL_S + 1
 
 
-async def test_a_worker_told_to_stop_is_removed_at_once_not_when_its_lease_ends():
+async def test_a_worker_told_to_stop_is_removed_at_once_not_when_its_lease_ends(way):
     port = free_ports()
-    url = f"zmq://127.0.0.1:{port}"
+    url = way.url(port)
     query = discovery.EndpointQuery(namespace="fleet")
-    async with daemon(port), discovery.connect(url) as d, d.watch(query) as stream:
+    async with daemon(port, *way.flags), discovery.connect(url) as d, d.watch(query) as stream:
         async with program(*script("worker", url, 600, 1)) as worker:
             endpoint = (await worker.hear())["ids"][0]
             worker.send_signal(signal.SIGTERM)
@@ -49,11 +49,11 @@ async def test_a_worker_told_to_stop_is_removed_at_once_not_when_its_lease_ends(
     assert event.cause is discovery.Cause.UNREGISTERED
 
 
-async def test_a_worker_stopped_beyond_its_ttl_comes_back_under_its_old_id():
+async def test_a_worker_stopped_beyond_its_ttl_comes_back_under_its_old_id(way):
     port = free_ports()
-    url = f"zmq://127.0.0.1:{port}"
+    url = way.url(port)
     query = discovery.EndpointQuery(namespace="fleet")
-    async with daemon(port), discovery.connect(url) as d, d.watch(query) as stream:
+    async with daemon(port, *way.flags), discovery.connect(url) as d, d.watch(query) as stream:
         async with program(*script("worker", url, 1, 1)) as worker:
             endpoint = (await worker.hear())["ids"][0]
             worker.send_signal(signal.SIGSTOP)
@@ -66,11 +66,15 @@ async def test_a_worker_stopped_beyond_its_ttl_comes_back_under_its_old_id():
     assert str(event.instance.id) == endpoint
 
 
-async def test_a_stopped_daemon_takes_nobody_for_dead_when_it_goes_on():
+async def test_a_stopped_daemon_takes_nobody_for_dead_when_it_goes_on(way):
     port = free_ports()
-    url = f"zmq://127.0.0.1:{port}"
+    url = way.url(port)
     query = discovery.EndpointQuery(namespace="fleet")
-    async with daemon(port) as running, discovery.connect(url) as d, d.watch(query) as stream:
+    async with (
+        daemon(port, *way.flags) as running,
+        discovery.connect(url) as d,
+        d.watch(query) as stream,
+    ):
         async with program(*script("worker", url, 1, 1)) as worker:
             endpoint = (await worker.hear())["ids"][0]
             await stream.synced()
@@ -86,11 +90,11 @@ async def test_a_stopped_daemon_takes_nobody_for_dead_when_it_goes_on():
                 await asyncio.sleep(0.1)
 
 
-async def test_a_daemon_restarted_under_a_fleet_removes_nobody_who_lives():
+async def test_a_daemon_restarted_under_a_fleet_removes_nobody_who_lives(way):
     port, ttl_s = free_ports(), 3.0
-    url = f"zmq://127.0.0.1:{port}"
+    url = way.url(port)
     async with AsyncExitStack() as fleet, AsyncExitStack() as first_life:
-        first = await first_life.enter_async_context(daemon(port))
+        first = await first_life.enter_async_context(daemon(port, *way.flags))
         workers = [
             await fleet.enter_async_context(program(*script("worker", url, ttl_s, number)))
             for number in range(20)
@@ -104,7 +108,7 @@ async def test_a_daemon_restarted_under_a_fleet_removes_nobody_who_lives():
                 await asyncio.sleep(0.05)
         first.send_signal(signal.SIGKILL)
         await first.ended()
-        async with daemon(port):
+        async with daemon(port, *way.flags):
             restarted = asyncio.get_running_loop().time()
             while (now := asyncio.get_running_loop().time()) < restarted + 2 * ttl_s:
                 for router in routers:

@@ -26,10 +26,12 @@ from discovery import (
     EventChannelSpec,
     EventPublisher,
     EventSubscriber,
+    Message,
     ModelConflictError,
     ModelId,
     ModelQuery,
     ModelSpec,
+    NatsTransport,
     Removed,
     ZmqTransport,
 )
@@ -650,6 +652,57 @@ async def test_our_subscriber_hears_the_peers_publisher(own):
                 while not isinstance(items[-1], Ended):
                     items.append(await anext(s))
             assert items[-1] == Ended(first.publisher_id, None)
+            counters = s.counters.publishers[first.publisher_id]
+            assert (counters.lost, counters.undecodable) == (0, 0)
+
+
+async def test_over_nats_our_publisher_is_heard_by_the_peers_subscriber(own, nats):
+    b, way = ("--registry-event-generation", "b"), {"transport": "nats", "nats": nats.url}
+    async with (
+        peer(own, DYN_EVENT_PLANE="nats", NATS_SERVER=nats.url) as (theirs, _),
+        ours(own, *b) as (_, eyes, _),
+    ):
+        theirs.tell("hear", PATH)
+        for round_ in (b"first", b"second"):  # between them is the word that the first one ends
+            async with EventPublisher(eyes.d, topic=METRICS, **PLACE, **way) as p:
+                hearing = asyncio.create_task(theirs.hear())
+                async with asyncio.timeout(PATIENCE_S):
+                    while not hearing.done():  # NATS does not tell when it has subscribed
+                        await p.publish(b"again")
+                        await asyncio.wait([hearing], timeout=0.2)
+                sent = [round_ + b" %d" % number for number in range(100)]
+                for payload in sent:
+                    await p.publish(payload)
+                heard = []
+                while len(heard) < len(sent):
+                    payload = bytes.fromhex((await theirs.hear())["heard"])
+                    heard += [payload] * (payload != b"again")
+                assert heard == sent
+
+
+async def test_over_nats_our_subscriber_hears_the_peers_publisher(own, nats):
+    async with (
+        peer(own, DYN_EVENT_PLANE="nats", NATS_SERVER=nats.url) as (theirs, _),
+        ours(own) as (_, eyes, _),
+    ):
+        async with EventSubscriber(eyes.d, topic=METRICS, **PLACE, nats=nats.url) as s:
+            theirs.tell("publish", PATH)
+            items = []
+            async with asyncio.timeout(PATIENCE_S):
+                while sum(isinstance(item, Message) for item in items) < 2:
+                    items.append(await anext(s))
+            first, second = [item for item in items if isinstance(item, Message)]
+            assert (second.publisher_id, second.sequence) == (
+                first.publisher_id,
+                first.sequence + 1,
+            )
+            assert msgpack.unpackb(second.payload)["worker_id"] == "w"
+            (channel,) = eyes.view.values()
+            assert isinstance(channel.transport, NatsTransport)
+            theirs.tell("shutdown")
+            async with asyncio.timeout(PATIENCE_S):
+                while not isinstance(items[-1], Ended):
+                    items.append(await anext(s))
             counters = s.counters.publishers[first.publisher_id]
             assert (counters.lost, counters.undecodable) == (0, 0)
 

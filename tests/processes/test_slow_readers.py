@@ -23,11 +23,11 @@ def spec(number: int, version: int) -> discovery.EndpointSpec:
     )
 
 
-async def test_a_blocked_and_an_idle_reader_end_right_after_50_000_changes():
+async def test_a_blocked_and_an_idle_reader_end_right_after_50_000_changes(way):
     port = free_ports()
-    url = f"zmq://127.0.0.1:{port}"
+    url = way.url(port)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(daemon(port))
+        await stack.enter_async_context(daemon(port, *way.flags))
         d = await stack.enter_async_context(discovery.connect(url, request_timeout_s=60))
         for start in range(0, INSTANCES, 50):
             await d.register_all([spec(n, 0) for n in range(start, start + 50)])

@@ -155,6 +155,9 @@ class Way:
         """See `Store`."""
         return max(0.0, self._now() - self._proven_at)
 
+    def renew_all(self) -> None:
+        """See `Store`: others decide as well."""
+
     async def grant(self, lease_id: int, ttl_s: float) -> float:
         return await self._ask(lambda store: store.grant(lease_id, ttl_s))
 

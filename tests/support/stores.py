@@ -67,6 +67,11 @@ class GuardlessStore:
     def age_s(self) -> float:
         return 0.0
 
+    def renew_all(self) -> None:
+        for lease_id, (ttl_s, timer) in list(self._leases.items()):
+            timer.cancel()
+            self._arm(lease_id, ttl_s)
+
     async def grant(self, lease_id: int, ttl_s: float) -> float:
         await self.before("grant")
         if self._lives(lease_id):
@@ -152,7 +157,7 @@ class GuardlessStore:
             entry = Entry(op.key, op.value, revision, created, op.lease)
             self._entries[op.key] = entry
             return Change(op.key, entry)
-        return Change(op.key, None, op.cause) if old else None
+        return Change(op.key, None, op.cause, op.detail) if old else None
 
     def _record(self, changes: list[Change]) -> int:
         if changes:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pytest
 import zmq
 
 from transports.address import parse_url
@@ -16,6 +15,9 @@ from transports.address import parse_url
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import pytest
+
+    from tests.support.nats import Nats
     from transports.address import Address
 
 LIMIT_S = 10.0
@@ -31,8 +33,14 @@ class Case:
     new_url: Callable[[], str]
     """Returns a URL to listen on that nobody else has."""
 
-    raw_kinds: bool
+    raw_kinds: bool = False
     """Peers that do not run our code can connect: raw ZMQ sockets."""
+
+    shares_servers: bool = False
+    """Several servers may have an address; each client asks one of them."""
+
+    knows_subscribers: bool = True
+    """A publisher can tell that nobody listens."""
 
     @contextmanager
     def raw_peer(self, kind: int, address: Address) -> Iterator[zmq.Socket[bytes]]:
@@ -53,10 +61,19 @@ class Case:
             yield socket, only(f"zmq://127.0.0.1:{port}")
 
 
-CASES = [
-    pytest.param(Case(lambda: f"memory://test-{next(_names)}", raw_kinds=False), id="memory"),
-    pytest.param(Case(lambda: "zmq://127.0.0.1:0", raw_kinds=True), id="zmq"),
-]
+CASES = ["memory", "zmq", "nats"]
+
+
+def case_of(request: pytest.FixtureRequest) -> Case:
+    """Return the case that a fixture is asked for by name, with the server that it needs."""
+    match request.param:
+        case "memory":
+            return Case(lambda: f"memory://test-{next(_names)}")
+        case "zmq":
+            return Case(lambda: "zmq://127.0.0.1:0", raw_kinds=True)
+        case _:
+            nats: Nats = request.getfixturevalue("nats")
+            return Case(nats.own_url, shares_servers=True, knows_subscribers=False)
 
 
 class Inbox:

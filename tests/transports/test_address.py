@@ -15,6 +15,10 @@ from transports.errors import AddressError
         ("zmq://*:0", Address(scheme="zmq", host="*", port=0)),
         ("zmq://[::1]:65535", Address(scheme="zmq", host="::1", port=65535)),
         ("nats://a-b.example.:4222", Address(scheme="nats", host="a-b.example.", port=4222)),
+        (
+            "nats://a:1,[::1]:2?prefix=x",
+            Address(scheme="nats", host="a", port=1, others=("[::1]:2",), query="prefix=x"),
+        ),
         ("tcp://h:9000/gen/x", Address(scheme="tcp", host="h", port=9000, path="/gen/x")),
         ("memory://", Address(scheme="memory", host="")),
         ("memory://a:b", Address(scheme="memory", host="a:b")),

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from transports.address import Address, parse_url
 from transports.errors import AddressError, BacklogFullError, FrameError, UnreachableError
 from transports.memory.pubsub import MemoryPublisher, MemorySubscriber
 from transports.memory.rpc import MemoryRpcClient, MemoryRpcServer
+from transports.nats.pubsub import NatsPublisher, NatsSubscriber
+from transports.nats.rpc import NatsRpcClient, NatsRpcServer
 from transports.opening import open_publisher, open_rpc_client, open_rpc_server, open_subscriber
 from transports.pubsub import Publisher, Subscriber
 from transports.rpc import RpcClient, RpcServer
@@ -26,6 +30,7 @@ OPEN = {
 KINDS = {
     "memory://x": [MemoryRpcServer, MemoryRpcClient, MemoryPublisher, MemorySubscriber],
     "zmq://h:1": [ZmqRpcServer, ZmqRpcClient, ZmqPublisher, ZmqSubscriber],
+    "nats://h:1,i:2": [NatsRpcServer, NatsRpcClient, NatsPublisher, NatsSubscriber],
 }
 
 
@@ -45,12 +50,22 @@ def test_what_is_opened_has_every_name_of_its_seam(url):
 
 @pytest.mark.parametrize("open_it", OPEN.values(), ids=OPEN)
 def test_what_we_do_not_have_is_refused_with_what_we_have(open_it):
-    with pytest.raises(
-        AddressError, match="NATS is not available in this version; expected memory"
-    ):
-        open_it("nats://h:1")
     with pytest.raises(AddressError, match="tcp://h:1: no transport for 'tcp'; expected memory"):
         open_it("tcp://h:1")
+
+
+@pytest.mark.parametrize("open_it", OPEN.values(), ids=OPEN)
+def test_a_missing_extra_is_named(open_it, monkeypatch):
+    for name in ("transports.nats.rpc", "transports.nats.pubsub"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(AddressError, match=r"needs the extra `nats`; .* discoveryd\[nats\]"):
+        open_it("nats://h:1")
+
+
+@pytest.mark.parametrize("open_it", OPEN.values(), ids=OPEN)
+def test_a_nats_address_is_checked_when_it_is_opened(open_it):
+    with pytest.raises(AddressError, match="option 'colour' is unknown; expected nats://"):
+        open_it("nats://h:1?colour=red")
 
 
 def test_one_listens_at_one_place_only():

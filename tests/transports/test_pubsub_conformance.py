@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from tests.transports.cases import CASES, LIMIT_S, Inbox, eventually
+from tests.transports.cases import CASES, LIMIT_S, Inbox, case_of, eventually
 from transports.errors import UnreachableError
 from transports.opening import open_publisher, open_subscriber
 
@@ -20,7 +20,7 @@ TOPIC = "e/m/endpoints/ns/comp/ep/"
 
 @pytest.fixture(params=CASES)
 def case(request):
-    return request.param
+    return case_of(request)
 
 
 @asynccontextmanager
@@ -123,6 +123,9 @@ async def test_one_that_never_reads_delays_no_other_and_memory_stays_bounded(cas
 
 async def test_has_subscribers_is_false_only_when_nobody_can_receive(case):
     async with open_publisher(case.new_url()) as publisher:
+        if not case.knows_subscribers:
+            assert publisher.has_subscribers("")
+            return
         assert not publisher.has_subscribers("")
         async with subscribed(publisher.address, Inbox(), "e/ns/comp/") as subscriber:
             for touched in ("", "e/", "e/ns/comp/", "e/ns/comp/ep/"):
@@ -246,7 +249,7 @@ async def test_a_cancelled_subscribe_leaves_the_prefix_as_it_was(case):
             publisher.publish("not held/", b"")
             publisher.publish("held/", b"")
             assert await inbox.first(1) == [("held/", b"")]
-            assert not publisher.has_subscribers("not held/")
+            assert not (case.knows_subscribers and publisher.has_subscribers("not held/"))
 
 
 async def test_subscribe_waits_for_a_publisher_that_comes_later(case):
@@ -400,7 +403,7 @@ async def test_being_cancelled_anywhere_leaves_nothing_behind(case):
             while True:
                 try:
                     async with open_publisher(str(address)) as publisher:
-                        assert not publisher.has_subscribers("")
+                        assert not (case.knows_subscribers and publisher.has_subscribers(""))
                     break
                 except UnreachableError:  # what a cancelled close left to its thread goes on
                     await asyncio.sleep(0.001)

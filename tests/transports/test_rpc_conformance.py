@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 import zmq
 
-from tests.transports.cases import CASES, LIMIT_S, Inbox, eventually
+from tests.transports.cases import CASES, LIMIT_S, Inbox, case_of, eventually
 from transports.errors import UnreachableError
 from transports.opening import open_rpc_client, open_rpc_server
 
@@ -19,7 +19,7 @@ HEADER = (5).to_bytes(8, "big")
 
 @pytest.fixture(params=CASES)
 def case(request):
-    return request.param
+    return case_of(request)
 
 
 def echo(payload, reply):
@@ -231,6 +231,9 @@ async def test_a_message_beyond_every_limit_cuts_off_its_sender_alone(case):
 async def test_entering_at_an_address_that_is_taken_is_refused_with_its_name(case):
     async with open_rpc_server(case.new_url(), echo) as server:
         second = open_rpc_server(str(server.address), echo)
+        if case.shares_servers:
+            async with second, connected(server.address, Inbox()):
+                return
         with pytest.raises(UnreachableError, match="cannot listen on") as refused:
             async with second:
                 pass
@@ -272,6 +275,17 @@ async def test_a_server_that_comes_back_is_reached_by_the_same_client(case):
                 client.send(number, b"again")
                 assert (await replies.first(number + 1))[number] == (number, b"again")
             await is_refused(client)
+
+
+async def test_a_server_that_is_reached_is_not_cut_off(case):
+    replies = Inbox()
+    server = open_rpc_server(case.new_url(), echo)
+    assert not server.is_cut_off
+    async with server, connected(server.address, replies) as client:
+        client.send(1, b"")
+        await replies.first(1)
+        assert not server.is_cut_off
+    assert not server.is_cut_off
 
 
 # --- RpcClient -----------------------------------------------------------------------------------

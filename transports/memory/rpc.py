@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class MemoryRpcServer:
     """An RpcServer reached by its name; nothing is ever rejected."""
 
+    is_cut_off: Final = False
+
     def __init__(self, address: Address, handler: Handler) -> None:
         self.address: Final = address
         self.rejected: Final = 0

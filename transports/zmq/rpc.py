@@ -38,6 +38,8 @@ what it has received and not read yet."""
 class ZmqRpcServer:
     """An RpcServer on a ROUTER socket."""
 
+    is_cut_off: Final = False
+
     def __init__(self, address: Address, handler: Handler) -> None:
         self.address = address
         self.rejected = 0

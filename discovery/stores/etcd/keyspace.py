@@ -161,15 +161,24 @@ class Keyspace:
 
 def head_value(mark: str, ops: Iterable[Op]) -> bytes:
     """Return what a commit writes into the head: a mark of its own, and why it deletes what."""
-    causes = {op.key: op.cause for op in ops if isinstance(op, Delete) and op.cause}
-    return encode_object({"mark": mark, "causes": causes} if causes else {"mark": mark})
+    deletes = [op for op in ops if isinstance(op, Delete) and op.cause]
+    said: dict[str, object] = {"mark": mark}
+    if deletes:
+        said["causes"] = {op.key: op.cause for op in deletes}
+    if any(op.detail for op in deletes):
+        said["details"] = {op.key: op.detail for op in deletes if op.detail}
+    return encode_object(said)
 
 
 def causes_of(value: bytes) -> Mapping[str, Why]:
     """Read back what `head_value` wrote; what is not known here is not told."""
     try:
-        causes: dict[str, Any] = decode_object(value).get("causes", {})
-        return {key: _why({"cause": cause}) for key, cause in causes.items()}
+        head = decode_object(value)
+        causes: dict[str, Any] = head.get("causes", {})
+        details: dict[str, Any] = head.get("details", {})
+        return {
+            key: _why({"cause": cause, "detail": details.get(key)}) for key, cause in causes.items()
+        }
     except (InvalidArgumentError, AttributeError):
         return {}
 

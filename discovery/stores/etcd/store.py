@@ -114,6 +114,9 @@ class EtcdStore:
 
     # ---- leases
 
+    def renew_all(self) -> None:
+        """See `Store`. Other daemons may have heard those that this one has not."""
+
     async def grant(self, lease_id: int, ttl_s: float) -> float:
         """See `Store`. etcd counts in whole seconds, and has a shortest TTL of its own."""
         request = pb.LeaseGrantRequest(ID=lease_id, TTL=math.ceil(ttl_s))

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
 
 from discovery.errors import InvalidArgumentError
 from discovery.names import shown
 from transports.address import parse_url
 from transports.errors import AddressError
+from transports.options import check_pair, files_of, is_tls, parse_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from pathlib import Path
 
 _OPTIONS = ("prefix", "tls", "ca", "cert", "key", "user", "password_file")
-_FLAGS = {"1": True, "0": False}
 EXPECTED = f"expected etcd://host:port[,host:port][?option=value&…] with {', '.join(_OPTIONS)}"
 
 
@@ -59,50 +57,20 @@ def parse_etcd_url(url: str) -> EtcdUrl:
     except AddressError as error:
         why = str(error).replace("tcp://", "etcd://").partition("; expected")[0]
         raise InvalidArgumentError(f"store: {why}; {EXPECTED}") from error
-    options = _options(url, query)
-    files = {name: Path(options[name]) for name in _OPTIONS if name in options and _is_file(name)}
-    if ("cert" in files) != ("key" in files):
-        raise _wrong(url, "cert and key go together")
-    if ("user" in options) != ("password_file" in files):
-        raise _wrong(url, "user and password_file go together")
-    is_tls = _flag(url, options.get("tls"), default=bool(files.keys() & {"ca", "cert"}))
-    if not is_tls and files.keys() & {"ca", "cert"}:
-        raise _wrong(url, "ca and cert are for tls=1")
+    try:
+        options = parse_options(query, _OPTIONS, may_be_empty=("prefix",))
+        check_pair(options, "cert", "key")
+        check_pair(options, "user", "password_file")
+        is_encrypted = is_tls(options)
+    except ValueError as error:
+        raise _wrong(url, str(error)) from error
     return EtcdUrl(
         endpoints=endpoints,
         prefix=_prefix(url, options.get("prefix", "")),
-        is_tls=is_tls,
+        is_tls=is_encrypted,
         user=options.get("user"),
-        **files,
+        **files_of(options, ("ca", "cert", "key", "password_file")),
     )
-
-
-def _options(url: str, query: str) -> Mapping[str, str]:
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
-    except ValueError as error:
-        raise _wrong(url, str(error)) from error
-    options = dict(pairs)
-    if len(options) < len(pairs):
-        raise _wrong(url, "an option is given twice")
-    for name, text in options.items():
-        if name not in _OPTIONS:
-            raise _wrong(url, f"option {shown(name)} is unknown")
-        if not text and name != "prefix":
-            raise _wrong(url, f"option {name} is empty")
-    return options
-
-
-def _is_file(name: str) -> bool:
-    return name in {"ca", "cert", "key", "password_file"}
-
-
-def _flag(url: str, text: str | None, *, default: bool) -> bool:
-    if text is None:
-        return default
-    if text not in _FLAGS:
-        raise _wrong(url, f"tls is {shown(text)}, which is neither 0 nor 1")
-    return _FLAGS[text]
 
 
 def _prefix(url: str, prefix: str) -> str:

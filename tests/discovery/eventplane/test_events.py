@@ -338,7 +338,7 @@ async def test_other_wrong_arguments_are_refused_naming_them(d):
     for wrong in ({"max_items": 0}, {"max_bytes": True}):
         with pytest.raises(InvalidArgumentError, match=next(iter(wrong))):
             subscriber(d, **wrong)
-    for wrong in ("smoke", "nats", 5):
+    for wrong in ("smoke", 5):
         with pytest.raises(InvalidArgumentError, match="transport"):
             publisher(d, transport=wrong)
     with pytest.raises(InvalidArgumentError, match="codec 'yaml': expected"):

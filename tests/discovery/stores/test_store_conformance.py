@@ -165,10 +165,10 @@ async def test_deleting_an_absent_key_is_no_error(store: Store) -> None:
 async def test_watchers_are_told_the_cause_of_a_delete(store: Store, case: StoreCase) -> None:
     await put(store, "a/1")
     async with watching(store) as watch:
-        revision = await store.commit([Delete("a/1", Cause.UNREGISTERED)])
+        revision = await store.commit([Delete("a/1", Cause.UNREGISTERED, "for a reason")])
         (batch,) = await handed_over(watch, revision)
-    told = Cause.UNREGISTERED if case.hands_on_causes else None
-    assert batch.changes == (Change("a/1", None, told),)
+    told = (Cause.UNREGISTERED, "for a reason") if case.hands_on_causes else ()
+    assert batch.changes == (Change("a/1", None, *told),)
 
 
 async def test_a_commit_is_applied_at_one_revision(store: Store) -> None:
@@ -398,6 +398,20 @@ async def test_an_id_is_granted_again_once_its_lease_has_ended(
     assert await keys(store) == []
     await store.revoke(1, Cause.REVOKED)
     await store.grant(1, case.ttl_s)
+
+
+async def test_all_leases_are_renewed_where_nobody_else_decides(
+    store: Store, case: StoreCase
+) -> None:
+    ttl_s = await store.grant(1, case.ttl_s)
+    await put(store, "a/1", lease=1)
+    await asyncio.sleep(ttl_s * 0.8)
+    store.renew_all()
+    if not case.outlives_daemon:
+        await asyncio.sleep(ttl_s * 0.8)
+        assert await keys(store) == ["a/1"]
+    await lease_ends(case, case.ttl_s)
+    assert await keys(store) == []
 
 
 async def test_keep_alive_gives_the_full_ttl_and_returns_it(store: Store, case: StoreCase) -> None:

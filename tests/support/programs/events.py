@@ -5,7 +5,7 @@ subscribed NAME COUNT         wait for subscriptions
 publish NAME COUNT SIZE       publish so many
 leave NAME                    leave it
 subscriber NAME MAX_ITEMS     enter a subscriber
-stall SECONDS                 block the loop
+stall SECONDS                 block the loop for so long, and then until another line comes
 read NAME ENDED               read until so many publishers have ended; says a summary
 kill                          die, without a word
 """
@@ -26,7 +26,7 @@ from discovery import Ended, EventPublisher, EventSubscriber, Lost, Message
 TOPIC = "kv-events"
 
 
-async def main(url: str, namespace: str) -> None:  # noqa: C901 - one case for each line
+async def main(url: str, namespace: str) -> None:  # noqa: C901, PLR0912 - a case for each line
     place = {"topic": TOPIC, "namespace": namespace, "component": "comp"}
     publishers: dict[str, EventPublisher] = {}
     subscribers: dict[str, EventSubscriber] = {}
@@ -51,14 +51,24 @@ async def main(url: str, namespace: str) -> None:  # noqa: C901 - one case for e
                     made = EventSubscriber(d, **place, max_items=int(max_items))
                     subscribers[name] = await stack.enter_async_context(made)
                     await subscribers[name].synced()
+                    if "DISCOVERY_EVENT_NATS" in os.environ:
+                        await subscribed_to_nats(subscribers[name])
                     say(subscriber=name)
                 case ["stall", seconds]:
                     time.sleep(float(seconds))
+                    sys.stdin.readline()
                     say(stalled=seconds)
                 case ["read", name, ended]:
                     say(read=name, **await read(subscribers[name], int(ended)))
                 case ["kill"]:
                     os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def subscribed_to_nats(subscriber: EventSubscriber) -> None:
+    """Wait until the server has the subscriptions that are made before any channel is known."""
+    nats = subscriber._channels._inlet._nats._nats
+    await subscriber._io.run(nats.up_within(10))
+    await subscriber._io.run(nats.flushed(10))
 
 
 async def read(subscriber: EventSubscriber, ended: int) -> dict[str, object]:
