@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import discovery
-from discovery import EventChannelQuery
+from discovery import EventChannelQuery, EventPublisher, EventSubscriber, InvalidArgumentError
+from tests.support.events import payloads, read_messages
 from tests.support.places import until
 from tests.support.processes import DISCOVERYD, daemon, free_ports, listening, program, script
 
@@ -162,6 +163,42 @@ async def test_a_hundred_publishers_that_restart_and_ten_subscribers_account_for
                 assert sum(summary["got"].values()) == sum(sent.values())
 
 
+async def test_a_subscriber_that_hangs_holds_up_neither_the_publisher_nor_another():
+    async with registry() as url, events(url) as reader, events(url) as writer:
+        async with events(url) as hung:
+            for one in (reader, hung):
+                await tell(one, "subscriber", "s", 100_000)
+            publisher = str((await tell(writer, "publisher", "p", "zmq"))["id"])
+            await tell(writer, "subscribed", "p", 2)
+            hung.send_signal(signal.SIGSTOP)
+            await tell(writer, "publish", "p", 20_000, 1000)
+            await tell(writer, "leave", "p")
+            summary = await tell(reader, "read", "s", 1)
+            assert summary["got"] == {publisher: 20_000}
+            hung.send_signal(signal.SIGCONT)
+            summary = await tell(hung, "read", "s", 1)
+            assert summary["got"].get(publisher, 0) + summary["lost"].get(publisher, 0) <= 20_000
+
+
+async def test_generation_b_has_events_of_namespaces_and_endpoints_in_msgpack_only():
+    port = free_ports()
+    url = f"zmq://127.0.0.1:{port}"
+    about = {"topic": "load", "namespace": NAMESPACE}
+    place = about | {"component": "comp", "endpoint": "gen"}
+    async with daemon(port, "--registry-event-generation", "b"), discovery.connect(url) as d:
+        async with EventSubscriber(d, **about) as everything, EventSubscriber(d, **place) as some:
+            async with EventPublisher(d, **about) as upper, EventPublisher(d, **place) as lower:
+                await upper.subscribed(1)
+                await lower.subscribed(2)
+                await upper.publish(b"of the namespace")
+                await lower.publish(b"of the endpoint")
+                heard = set(payloads(await read_messages(everything, 2)))
+                assert heard == {b"of the namespace", b"of the endpoint"}
+                assert payloads(await read_messages(some, 1)) == [b"of the endpoint"]
+        with pytest.raises(InvalidArgumentError, match=r"codec 'json'.*generation b"):
+            await EventPublisher(d, **about, codec="json").__aenter__()
+
+
 # ---- brokers
 
 
@@ -231,7 +268,7 @@ async def test_a_subscriber_that_hangs_holds_up_no_other():
                 await tell(one, "subscriber", "s", 100_000)
             publisher = str((await tell(writer, "publisher", "p", "zmq-broker"))["id"])
             await tell(writer, "subscribed", "p", 1)
-            hung.process.send_signal(19)  # SIGSTOP
+            hung.send_signal(signal.SIGSTOP)
             await tell(writer, "publish", "p", 20_000, 1000)
             await tell(writer, "leave", "p")
             summary = await tell(reader, "read", "s", 1)

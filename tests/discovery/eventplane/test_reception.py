@@ -34,11 +34,19 @@ def test_who_is_found_has_joined_once_and_again_after_it_was_gone():
         reader.reception.meet(7)
     reader.reception.receive(frame(7, 0))
     for _ in range(2):
-        reader.reception.part(7)
-    reader.reception.part(8)  # whom nobody knows
+        reader.reception.part(7, None)
+    reader.reception.part(8, None)  # whom nobody knows
     reader.reception.meet(7)
     told = [type(item) for item in reader.take()]
     assert told == [Joined, Message, Ended, Joined]
+
+
+def test_who_is_gone_after_so_many_events_has_lost_us_the_last():
+    reader = Reader()
+    reader.reception.receive(frame(7, 0))
+    for _ in range(2):
+        reader.reception.part(7, 3)
+    assert reader.take()[2:] == [Lost(7, 1, 2), Ended(7, 3)]
 
 
 def test_an_end_that_comes_twice_is_told_once():
