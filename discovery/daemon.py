@@ -25,9 +25,9 @@ from discovery.names import Kind
 from discovery.notify import sd_notify
 from discovery.settings import DaemonSettings
 from transports.address import parse_url
-from transports.errors import TransportError
+from transports.errors import TransportError, UnreachableError
 from transports.nats.url import prefix_of, told, with_prefix
-from transports.opening import open_publisher, open_rpc_server
+from transports.opening import open_publisher, open_rpc_client, open_rpc_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _USAGE_ERROR = 2
+_FIRST_ANSWERS_WITHIN_S = 0.5
 # Records live long and are many: looking through all of them for cycles, as often as the
 # defaults ask for it, took a fifth of the daemon's time (docs/decisions.md).
 _GC_THRESHOLDS = (100_000, 50, 100)
@@ -106,6 +107,8 @@ class Daemon:
         """
         (address,) = parse_url(url)
         if address.scheme == "nats":
+            if self.core.store.registry_id is None:
+                await _refuse_second(address)
             place = with_prefix(address, f"{prefix_of(address)}.events.{self.core.daemon}")
         else:
             place = address.with_port(address.port + 1 if address.port else 0)
@@ -162,6 +165,23 @@ def _program(settings: DaemonSettings) -> Daemon | Broker:
     from discovery.eventplane.broker import Broker  # noqa: PLC0415 - chosen by role
 
     return Broker(settings.broker)
+
+
+async def _refuse_second(address: Address) -> None:
+    """Raise `UnreachableError` if a daemon is reached there already, for one in memory.
+
+    Those that share an address share the clients; each in memory is a registry of its own.
+    """
+    async with open_rpc_client(address, lambda *_: None) as client:
+        try:
+            async with asyncio.timeout(_FIRST_ANSWERS_WITHIN_S):
+                await client.ready()
+        except TimeoutError:
+            return
+    raise UnreachableError(
+        f"cannot listen on {address}: a daemon answers there, and one in memory shares its "
+        "registry with nobody; give it a prefix of its own, or both the same etcd"
+    )
 
 
 async def run(settings: DaemonSettings, reload: Callable[[], DaemonSettings]) -> None:

@@ -13,7 +13,7 @@ import pytest
 import discovery
 from discovery import EndpointQuery, EndpointSpec, Removed, StreamState
 from tests.support.nats import Nats, nats_server
-from tests.support.processes import PATIENCE_S, daemon, free_ports, program, script
+from tests.support.processes import DISCOVERYD, PATIENCE_S, daemon, free_ports, program, script
 from transports.scope import running
 
 if TYPE_CHECKING:
@@ -133,6 +133,17 @@ async def test_a_worker_that_dies_while_nats_is_away_is_removed_afterwards(own):
         await asyncio.to_thread(own.start)
         await f.settle()
         assert {str(event.id) for event in f.removals} == {one for one in ids if "endpoints" in one}
+
+
+async def test_two_daemons_in_memory_do_not_share_an_address(own):
+    async with fleet(own, ttl_s=10.0):
+        process = await asyncio.create_subprocess_exec(
+            *DISCOVERYD, "--listen", own.url, "--http", "off", stderr=asyncio.subprocess.PIPE
+        )
+        _, stderr = await process.communicate()
+    assert process.returncode == 1
+    assert "a daemon answers there" in stderr.decode()
+    assert "Traceback" not in stderr.decode()
 
 
 async def test_a_nats_server_that_stands_still_is_waited_for(own):
