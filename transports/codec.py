@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 MAX_DEPTH: Final = 32
 """How many lists and maps may lie inside each other."""
 
+_MAX_MAPS: Final = 50_000
+"""In one body of MsgPack; each is seen in Python. Bodies of fewer bytes cannot have as many."""
+
 _TEXT: Final = frozenset({str})
 _SCALARS: Final = frozenset({type(None), bool, int, float, str})
 _CONTAINERS: Final = frozenset({list, tuple, dict})
@@ -61,7 +64,8 @@ class Codec(Protocol):
         """Return the value of untrusted bytes; whatever is wrong with them is a CodecError.
 
         Refused are nesting beyond MAX_DEPTH, map keys that repeat or are not text, numbers that
-        are not finite, integers beyond 64 bits, invalid UTF-8, and bytes after the value.
+        are not finite, integers beyond 64 bits, invalid UTF-8, bytes after the value, and of
+        MsgPack more than 50,000 maps.
         """
         ...
 
@@ -115,7 +119,8 @@ class _MsgPack:
 
     def decode(self, data: bytes) -> object:
         try:
-            value = msgpack.unpackb(data, object_pairs_hook=_map_of_pairs, strict_map_key=True)
+            hook = _map_of_pairs if len(data) <= _MAX_MAPS else _limited_map_of_pairs()
+            value = msgpack.unpackb(data, object_pairs_hook=hook, strict_map_key=True)
         except (ValueError, TypeError, OverflowError, RecursionError) as exc:
             raise CodecError(f"body of {len(data)} bytes is not MsgPack: {_reason(exc)}") from exc
         if not _is_simple(value):
@@ -241,6 +246,18 @@ def _map_of_pairs(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     if len(made) != len(pairs):
         raise ValueError(f"map key {_repeated(pairs)!r:.50} appears twice")
     return made
+
+
+def _limited_map_of_pairs() -> Callable[[list[tuple[Any, Any]]], dict[Any, Any]]:
+    """Return `_map_of_pairs` for one body: a million empty maps would take half a second."""
+    left = iter(range(_MAX_MAPS))
+
+    def map_of_pairs(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+        if next(left, None) is None:
+            raise ValueError(f"more than {_MAX_MAPS} maps")
+        return _map_of_pairs(pairs)
+
+    return map_of_pairs
 
 
 def _repeated(pairs: list[tuple[Any, Any]]) -> object:

@@ -71,7 +71,7 @@ FRAMES = {
     "long key twice": (json_frame('{"%s": 1, "%s": 2}' % (("k" * 400_000,) * 2)), "kk appears twi"),
     "a million maps": (
         msgpack_frame(b"\xdd" + struct.pack(">I", 1_000_000) + b"\x80" * 1_000_000),
-        r"expected a map, got \[\{\}, .*… \(4000000 characters\)",
+        "is not MsgPack: more than 50000 maps",
     ),
 }
 

@@ -113,7 +113,7 @@ class Bystander:
         assert (gone.id, gone.cause) == (added.id, Cause.UNREGISTERED)
         assert [one.endpoint for one in self._stream.instances.values()] == ["first"]
         assert self._troubles() == self._before
-        assert self._states == {StreamState.LIVE}
+        assert self._states == {StreamState.LIVE}, self._states
         assert self._d.state is ConnectionState.CONNECTED
         assert f"{BYSTANDER_ID:x}" in [lease["id"] for lease in await self._d.leases()]
 

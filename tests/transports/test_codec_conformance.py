@@ -308,3 +308,11 @@ def test_json_with_a_million_quotes_or_digits_is_refused_in_linear_time():
 
 def test_json_is_the_text_that_orjson_writes():
     assert JSON.encode({"a": [1, None]}) == orjson.dumps({"a": [1, None]}) == b'{"a":[1,null]}'
+
+
+@pytest.mark.parametrize("value", [{}, {"a": 1}], ids=str)
+def test_msgpack_has_at_most_so_many_maps(value):
+    good = [value] * 49_999 + [{"padding": "x" * 60_000}]
+    assert MSGPACK.decode(msgpack.packb(good)) == good
+    with pytest.raises(CodecError, match="is not MsgPack: more than 50000 maps"):
+        MSGPACK.decode(msgpack.packb([*good, value]))
