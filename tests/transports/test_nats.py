@@ -153,6 +153,21 @@ async def test_who_is_cut_off_for_being_slow_comes_back(tmp_path):
         assert "Slow Consumer" in (tmp_path / "nats.log").read_text()
 
 
+async def test_an_error_of_ours_in_taking_a_message_makes_nobody_deaf(nats, caplog):
+    replies, url = Inbox(), nats.own_url()
+
+    def answer(payload, reply):
+        if payload == b"bad":
+            raise ZeroDivisionError
+        reply(payload)
+
+    async with open_rpc_server(url, answer), asking(url, replies) as client:
+        client.send(1, b"bad")
+        client.send(2, b"good")
+        assert await replies.first(1) == [(2, b"good")]
+    assert "message not taken" in caplog.text
+
+
 # ---- several of us at one address
 
 
@@ -249,8 +264,13 @@ async def test_each_way_to_log_in(tmp_path, way):
         ):
             client.send(1, b"in")
             assert await replies.first(1) == [(1, b"in")]
-        for query in (bad, f"token_file={tmp_path}/missing"):
-            why = "Authorization" if query == bad else "No such file"
+        wrong = {
+            bad: "Authorization",
+            f"token_file={tmp_path}/missing": "No such file",
+            f"nkey_file={config}": "InvalidSeed",
+            f"creds_file={config}": "cannot listen on",
+        }
+        for query, why in wrong.items():
             with pytest.raises(UnreachableError, match=why) as refused:
                 await open_rpc_server(f"{server.url}?{query}", echo).__aenter__()
             assert "pass word" not in str(refused.value)

@@ -67,11 +67,53 @@ class Subscription:
 
 
 class _Client(Client):
-    """nats-py's, which would also speak in the clear to a server that does not encrypt."""
+    """nats-py's, for one connection.
 
-    def __init__(self, *, is_tls: bool) -> None:
+    Args:
+        is_tls: it would also speak in the clear to a server that does not encrypt; ours does not.
+        on_end: is called when the connection has ended.
+    """
+
+    def __init__(self, *, is_tls: bool, on_end: Callable[[], None]) -> None:
         super().__init__()
-        self._is_tls = is_tls
+        self._is_tls, self._on_end = is_tls, on_end
+        self.has_ended = False
+        self._why: Exception | None = None
+
+    async def open(self, server: str, let_in: Mapping[str, Any]) -> None:
+        """Connect to one server. Raises one of `_LOST`."""
+        try:
+            await self.connect(
+                servers=[f"nats://{server}"],
+                name="discoveryd",
+                allow_reconnect=False,
+                connect_timeout=_CONNECT_S,
+                reconnect_time_wait=0,
+                max_reconnect_attempts=1,
+                ping_interval=_PING_S,
+                max_outstanding_pings=2,
+                skip_subject_validation=True,
+                error_cb=self._note,
+                closed_cb=self._end,
+                **let_in,
+            )
+        except nats.errors.NoServersError:
+            raise self.why() from None
+        except _LOST:
+            raise
+        except Exception as error:  # such as for a file without a key in it
+            raise UnreachableError(f"{type(error).__name__}: {error}") from error
+
+    def why(self) -> Exception:
+        """Return why there is no connection, or none any more."""
+        return self._why or UnreachableError("the connection was lost")
+
+    async def _note(self, error: Exception) -> None:
+        self._why = error
+
+    async def _end(self) -> None:
+        self.has_ended = True
+        self._on_end()
 
     async def _process_info(
         self,
@@ -220,50 +262,26 @@ class NatsConnection:
 
     async def _use(self, server: str) -> None:
         """Connect, and stay until that connection is lost."""
-        client, lost = _Client(is_tls=self._url.is_tls), asyncio.Event()
+        client = _Client(is_tls=self._url.is_tls, on_end=self._wanted.set)
         by_sid: dict[int, Subscription] = {}
         self._by_sid = by_sid
-        last: list[Exception] = []
 
         def take(**message: Any) -> None:  # noqa: ANN401 - nats-py's own
             """Stand for the class of messages: what comes is handed over, and nothing kept."""
             self._take(by_sid, message)
 
-        async def note(error: Exception) -> None:
-            last.append(error)
-
-        async def end() -> None:
-            lost.set()
-            self._wanted.set()
-
         client.msg_class = take  # type: ignore[assignment] # it is only called
         try:
-            try:
-                await client.connect(
-                    servers=[f"nats://{server}"],
-                    name="discoveryd",
-                    allow_reconnect=False,
-                    connect_timeout=_CONNECT_S,
-                    reconnect_time_wait=0,
-                    max_reconnect_attempts=1,
-                    ping_interval=_PING_S,
-                    max_outstanding_pings=2,
-                    skip_subject_validation=True,
-                    error_cb=note,
-                    closed_cb=end,
-                    **self._let_in,
-                )
-            except nats.errors.NoServersError:
-                raise last[-1] if last else UnreachableError("no answer") from None
+            await client.open(server, self._let_in)
             self._changes.clear()
-            for subscription in self._subscriptions:
+            for subscription in list(self._subscriptions):  # those to come are in _changes
                 await self._subscribe(client, subscription)
             await client.flush()
             self._max_payload = client.max_payload
             self._client, self._was_up, self._why = client, True, None
             _tell(self._waiting)
-            await self._write(client, lost)
-            raise last[-1] if last else UnreachableError("the connection was lost")
+            await self._write(client)
+            raise client.why()
         except _LOST as error:
             self._note(server, error)
         finally:
@@ -271,12 +289,12 @@ class NatsConnection:
             self._outgoing.clear()
             self._outgoing_bytes = 0
             _tell(self._draining)
-            with suppress(*_LOST):
+            with suppress(*_LOST, AssertionError):  # the latter of one that was not even begun
                 async with asyncio.timeout(_CLOSE_S):
                     await client.close()
 
-    async def _write(self, client: Client, lost: asyncio.Event) -> None:
-        while not (lost.is_set() or self._is_closed):
+    async def _write(self, client: _Client) -> None:
+        while not (client.has_ended or self._is_closed):
             await self._wanted.wait()
             self._wanted.clear()
             while self._changes:
@@ -284,8 +302,9 @@ class NatsConnection:
                 if is_new:
                     await self._subscribe(client, subscription)
                 elif subscription.raw is not None:
+                    self._by_sid.pop(subscription.raw._id, None)  # noqa: SLF001
                     await subscription.raw.unsubscribe()
-            while self._outgoing and not (lost.is_set() or self._changes):
+            while self._outgoing and not (client.has_ended or self._changes):
                 subject, payload, reply = self._outgoing.popleft()
                 self._outgoing_bytes -= len(payload)
                 try:
@@ -311,7 +330,10 @@ class NatsConnection:
         headers = message["headers"]
         is_nobody = bool(headers) and headers.get("Status") == _NOBODY
         received = Received(message["subject"], message["reply"], message["data"], is_nobody)
-        subscription.on_message(received)
+        try:
+            subscription.on_message(received)
+        except Exception:  # an error of ours must not end nats-py's reading, which nobody would see
+            logger.exception("message not taken", extra={"subject": received.subject})
 
     async def _told(self, waiting: set[asyncio.Future[None]]) -> None:
         waiter = asyncio.get_running_loop().create_future()
