@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
     from pathlib import Path
 
-    from discovery import Discovery, WatchStream
+    from discovery import Discovery, Event, Instance, InstanceId, WatchStream
     from tests.processes.conftest import Way
     from tests.support.processes import Program
 
@@ -42,6 +42,8 @@ class Fleet:
         self.workers: list[Discovery] = []
         self.ports: list[int] = []
         self.removals: list[Removed] = []
+        self.wrong: list[Event] = []
+        self.told: dict[WatchStream, dict[InstanceId, Instance]] = {}
         self.streams: list[WatchStream] = []
         self._stack = stack
 
@@ -80,14 +82,22 @@ class Fleet:
         d = await self._stack.enter_async_context(discovery.connect(url, request_timeout_s=60.0))
         stream = await self._stack.enter_async_context(d.watch(FLEET))
         await stream.synced()
-        await self._stack.enter_async_context(running(self._note_removals(stream)))
+        await self._stack.enter_async_context(running(self._note_events(stream)))
         self.streams.append(stream)
         return stream
 
-    async def _note_removals(self, stream: WatchStream) -> None:
+    async def _note_events(self, stream: WatchStream) -> None:
+        """What a router is told adds up: nothing comes twice, nothing goes that was not there."""
+        told = self.told.setdefault(stream, {})
         async for event in stream:
             if isinstance(event, Removed):
                 self.removals.append(event)
+                self.wrong += [] if told.pop(event.id, None) else [event]
+            else:
+                before = told.get(event.instance.id)
+                is_right = event.is_update == (before is not None) and before != event.instance
+                self.wrong += [] if is_right else [event]
+                told[event.instance.id] = event.instance
 
     async def settle(self) -> None:
         """Wait, for two TTLs at most, until every view and every list is right.
@@ -106,12 +116,14 @@ class Fleet:
         except TimeoutError:
             views = [(s.state, s.staleness_s, len(s.instances)) for s in self.streams]
             raise AssertionError(f"of {len(self.living)}: {views}") from None
+        assert self.wrong == []
 
     def _is_right(self, stream: WatchStream, since: float) -> bool:
         return (
             stream.state in {StreamState.LIVE, StreamState.RECOVERING}
             and time.monotonic() - stream.staleness_s > since
             and {one.instance_id for one in stream.instances.values()} == self.living
+            and self.told[stream] == stream.instances
         )
 
 

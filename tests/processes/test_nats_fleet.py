@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
     from pathlib import Path
 
-    from discovery import Discovery, WatchStream
+    from discovery import Discovery, Event, Instance, InstanceId, WatchStream
     from tests.support.etcd import Etcd
 
 FLEET = EndpointQuery(namespace="fleet")
@@ -40,6 +40,8 @@ class Fleet:
         self.workers: list[Discovery] = []
         self.streams: list[WatchStream] = []
         self.removals: list[Removed] = []
+        self.wrong: list[Event] = []
+        self.told: dict[WatchStream, dict[InstanceId, Instance]] = {}
 
     async def add_worker(self) -> Discovery:
         way_in = discovery.connect(self.url, lease_ttl_s=self.ttl_s, request_timeout_s=30.0)
@@ -54,13 +56,21 @@ class Fleet:
         d = await self._stack.enter_async_context(discovery.connect(self.url))
         stream = await self._stack.enter_async_context(d.watch(FLEET))
         await stream.synced()
-        await self._stack.enter_async_context(running(self._note_removals(stream)))
+        await self._stack.enter_async_context(running(self._note_events(stream)))
         self.streams.append(stream)
 
-    async def _note_removals(self, stream: WatchStream) -> None:
+    async def _note_events(self, stream: WatchStream) -> None:
+        """What a router is told adds up: nothing comes twice, nothing goes that was not there."""
+        told = self.told.setdefault(stream, {})
         async for event in stream:
             if isinstance(event, Removed):
                 self.removals.append(event)
+                self.wrong += [] if told.pop(event.id, None) else [event]
+            else:
+                before = told.get(event.instance.id)
+                is_right = event.is_update == (before is not None) and before != event.instance
+                self.wrong += [] if is_right else [event]
+                told[event.instance.id] = event.instance
 
     async def settle(self) -> None:
         """Wait until every view is right, and proven after this was called."""
@@ -72,8 +82,10 @@ class Fleet:
                     stream.state in {StreamState.LIVE, StreamState.RECOVERING}
                     and time.monotonic() - stream.staleness_s > since
                     and {one.instance_id for one in stream.instances.values()} == living
+                    and self.told[stream] == stream.instances
                 ):
                     await asyncio.sleep(0.05)
+        assert self.wrong == []
 
 
 @asynccontextmanager
