@@ -95,6 +95,7 @@ async def read(subscriber: EventSubscriber, ended: int) -> dict[str, object]:
         "lost": {str(key): count for key, count in lost.items()},
         "ends": {str(key): sent for key, sent in ends.items()},
         "ordered": is_ordered,
+        "newest": {str(key): sequence for key, sequence in newest.items()},
         "counters": counters,
     }
 
