@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from discovery.view import Shown
     from tests.simulation.routers import Router
 
-TOLERANCE_S = 1e-6
 # A beat is due each second and may tell of a proof 0.5 s old; offsets are measured 0.02 s wrong.
 FRESH_AT_END_S = 2.5
 _STALE_AFTER_S = 3.0
@@ -266,7 +265,7 @@ class Judge:
         if since is None:
             return
         is_s = (world.now - since) * self.router.process.rate
-        slack_s = TOLERANCE_S + 2 * world.drift * (is_s + _MEASURED_AGAIN_S)
+        slack_s = world.tolerance_s + 2 * world.drift * (is_s + _MEASURED_AGAIN_S)
         if is_s > claim_s + slack_s:
             self.blame("dishonest", f"claims {claim_s:.3f} s, it is {is_s:.3f} s")
         if follower.state(now) is StreamState.STALE:

@@ -8,10 +8,10 @@ from discovery.events import Cause
 from discovery.keys import PENDING_PREFIX, SESSION_PREFIX, session_key
 from discovery.mirror import scopes_above
 from discovery.session_record import SessionRecord
-from tests.support.keystate import Line, Moment, agree, scope_of, stance_of, visible_of
+from tests.support.keystate import Line, Moment, agree, name_of, scope_of, stance_of, visible_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from discovery.names import Scope
     from discovery.store import Batch, Entry
@@ -33,6 +33,8 @@ class Truth:
         self.epoch = ""
         self.gone_on_purpose: dict[str, float] = {}
         """When each key last went by its owner's will or fault, or a foreign writer's."""
+        self.aside: dict[str, Entry] = {}
+        """What the store has now that lists never show: sessions, and what is pending."""
 
     @property
     def line(self) -> Line:
@@ -40,12 +42,18 @@ class Truth:
 
     def begin(self, store: MemoryStore) -> None:
         """A new epoch begins with what `store` has."""
+        self._store = store
+        self.begin_with(store.epoch, store._history.revision, store._tree.under(""))
+
+    def begin_with(self, epoch: str, revision: int, found: Iterable[Entry]) -> None:
+        """A new epoch begins at a revision."""
         before = self.lines[self.epoch].moments[-1].visible if self.epoch else {}
-        self.epoch, self._store = store.epoch, store
-        entries = {e.key: e for e in store._tree.under("") if is_record(e.key)}
-        revision = store._history.revision
+        everything = {entry.key: entry for entry in found}
+        entries = {key: entry for key, entry in everything.items() if is_record(key)}
+        self.aside = {key: entry for key, entry in everything.items() if key not in entries}
         visible = visible_of(entries)
-        self.lines[store.epoch] = Line([revision], [Moment(self.world.now, entries, visible)])
+        self.epoch = epoch
+        self.lines[epoch] = Line([revision], [Moment(self.world.now, entries, visible)])
         for key, entry in before.items():
             if not self.world.is_memory and visible.get(key) != entry:
                 self.gone_on_purpose[key] = self.world.now
@@ -56,12 +64,14 @@ class Truth:
         if history.revision == self.line.revisions[-1]:
             return
         for batch in history.after(self.line.revisions[-1]):
-            self._note_batch(batch)
+            self.take(batch)
 
-    def _note_batch(self, batch: Batch) -> None:
+    def take(self, batch: Batch) -> None:
+        """Take in the next revision."""
         line, world = self.line, self.world
         before = line.moments[-1]
         changes = [change for change in batch.changes if is_record(change.key)]
+        self._set_aside(batch)
         if changes:
             entries = dict(before.entries)
             for change in changes:
@@ -86,6 +96,15 @@ class Truth:
                 self._check_whole(before.entries[change.key], moment.entries)
         self._note_losses(before, moment)
 
+    def _set_aside(self, batch: Batch) -> None:
+        for change in batch.changes:
+            if is_record(change.key):
+                continue
+            if change.entry is None:
+                self.aside.pop(change.key, None)
+            else:
+                self.aside[change.key] = change.entry
+
     @property
     def position(self) -> tuple[str, int]:
         """Epoch and revision of the store now."""
@@ -99,6 +118,19 @@ class Truth:
             return
         if SessionRecord.decode(key, entry.value).is_owned_with(request["token"]):
             self.world.blame("false loss", f"{daemon} says that {key} is lost; it is there", daemon)
+
+    def had(self, endpoint: str, name: str, *, since: float) -> bool:
+        """Say whether a model of that name was on an endpoint at some moment since then."""
+        scope = ("models", *endpoint.split("/"))
+        for line in self.lines.values():
+            ends = [moment.at for moment in line.moments[1:]] + [float("inf")]
+            for moment, end in zip(line.moments, ends, strict=True):
+                if end >= since and any(
+                    scope_of(key) == scope and name_of(entry) == name
+                    for key, entry in moment.entries.items()
+                ):
+                    return True
+        return False
 
     # ---- checks of every commit
 
@@ -152,7 +184,7 @@ class Truth:
 
     def check_end(self) -> None:
         """Nothing is left of attempts that were given up, nor of those who are long dead."""
-        pending = [entry.key for entry in self._store._tree.under(PENDING_PREFIX)]
+        pending = [key for key in self.aside if key.startswith(PENDING_PREFIX)]
         if pending:
             self.world.blame("not healed", f"still pending: {pending}", "store")
         living = {
@@ -160,7 +192,8 @@ class Truth:
             for worker in self.world.workers.values()
             if worker.process.is_running
         }
-        dead = [e.key for e in self._store._tree.under(SESSION_PREFIX) if e.key not in living]
+        sessions = [key for key in self.aside if key.startswith(SESSION_PREFIX)]
+        dead = [key for key in sessions if key not in living]
         if dead:
             self.world.blame("not healed", f"sessions of nobody: {dead}", "store")
 

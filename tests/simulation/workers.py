@@ -20,7 +20,6 @@ from tests.simulation import wishes
 from tests.simulation.daemons import TTL_S
 from tests.simulation.links import Link
 from tests.simulation.loop import Process
-from tests.support.keystate import name_of, scope_of
 from transports.codec import MSGPACK
 from transports.frame import pack, unpack
 
@@ -232,15 +231,8 @@ class Worker:
             self.world.count("leases lost")
         if not isinstance(error, ModelConflictError):
             return
-        scope = ("models", *error.endpoint.split("/"))
-        for line in self.world.truth.lines.values():
-            ends = [moment.at for moment in line.moments[1:]] + [float("inf")]
-            for moment, end in zip(line.moments, ends, strict=True):
-                if end < sent_at:
-                    continue
-                for key, entry in moment.entries.items():
-                    if scope_of(key) == scope and name_of(entry) == error.incumbent:
-                        return
+        if self.world.truth.had(error.endpoint, error.incumbent, since=sent_at):
+            return
         if error.incumbent_count:
             self.world.blame("false refusal", f"{error} - but it was gone before that was asked")
 

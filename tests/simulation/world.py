@@ -47,6 +47,9 @@ class World:
         is_traced: whether the story is kept.
     """
 
+    tolerance_s = 1e-6
+    """How far a claim about time may be wrong."""
+
     def __init__(
         self,
         seed: int,

@@ -18,6 +18,7 @@ from nats.aio.client import Client
 from tests.support.nats import nats_server
 from tests.transports.cases import LIMIT_S, Inbox, eventually, only
 from transports.errors import UnreachableError
+from transports.nats.rpc import _ASK_AGAIN_S
 from transports.opening import open_publisher, open_rpc_client, open_rpc_server, open_subscriber
 
 TOPIC = "e/ns/"
@@ -85,6 +86,18 @@ async def test_requests_and_events_go_on_after_a_restart(own):
                 await subscriber.subscribe("other/")  # proves the older ones too
             publisher.publish(TOPIC, b"%d" % number)
             await events.until(lambda number=number: events.items[-1:] == [(TOPIC, b"%d" % number)])
+
+
+async def test_who_asked_in_vain_while_nats_went_away_asks_again_when_it_is_back(own):
+    """Found by `make chaos`, seed 1: it waited for ever."""
+    async with open_rpc_client(only(own.url), Inbox()) as client:
+        await eventually(lambda: client._nats.is_up)  # and so it asks: nobody serves there
+        await asyncio.to_thread(own.kill)
+        await eventually(lambda: not client._nats.is_up)
+        await asyncio.sleep(2 * _ASK_AGAIN_S)  # the last question ends, too
+        await asyncio.to_thread(own.start)
+        async with open_rpc_server(own.url, echo), asyncio.timeout(LIMIT_S):
+            await client.ready()
 
 
 async def test_one_that_is_stopped_is_noticed_and_another_of_the_cluster_asked(own, tmp_path):

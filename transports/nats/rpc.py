@@ -177,8 +177,9 @@ class NatsRpcClient:
             while self._server is None and self._nats.is_up:
                 self._is_nobody = False
                 await self._ask()
-            self._changed.clear()
-            await self._changed.wait()
+            if self._server is not None:
+                self._changed.clear()
+                await self._changed.wait()
 
     async def _ask(self) -> None:
         """Ask once: who was asked may hang, and the next one is another, by chance."""

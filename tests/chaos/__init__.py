@@ -1,0 +1,1 @@
+"""Real faults at real processes, judged by the validators of the simulation."""

@@ -1,0 +1,80 @@
+"""Let real faults befall real processes, and judge what routers saw."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.chaos.run import play
+from tests.chaos.schedule import drawn
+
+_OWN_MOUNTS = "DISCOVERYD_CHAOS_HAS_ITS_OWN_MOUNTS"
+_DISK_BYTES = 1 << 20
+
+
+def main() -> int:
+    """Return 0 if nothing was broken, else 1."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, help="of the first run; default: by the clock")
+    parser.add_argument("--runs", type=int, default=1, help="how many, one after the other")
+    parser.add_argument("--seconds", type=float, default=45.0, help="of faults in each run")
+    parser.add_argument("--plan", action="store_true", help="only print what would happen")
+    arguments = parser.parse_args()
+    first = int(time.time()) if arguments.seed is None else arguments.seed
+    for seed in range(first, first + arguments.runs):
+        schedule = drawn(seed, arguments.seconds)
+        if arguments.plan:
+            print(*schedule.lines(), sep="\n")
+        elif not _run(seed, arguments.seconds):
+            return 1
+    return 0
+
+
+def _run(seed: int, seconds: float) -> bool:
+    """Play one schedule; say what it was, and when it went wrong also how to repeat it."""
+    schedule = drawn(seed, seconds)
+    print(*schedule.lines(), sep="\n", flush=True)
+    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    disk = folder / "disk"
+    disk.mkdir()
+    size = f"size={_DISK_BYTES}"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", size, "none", str(disk)], check=True)
+    began = time.monotonic()
+    try:
+        result = asyncio.run(play(schedule, folder, disk, lambda text: print(text, flush=True)))
+    except BaseException:
+        print(f"seed {seed}: what was written is in {folder}", flush=True)
+        raise
+    finally:
+        shutil.copytree(disk, folder / "logs")
+        subprocess.run(["umount", str(disk)], check=True)
+    print(", ".join(f"{name} {count}" for name, count in sorted(result.counts.items())))
+    took_s = time.monotonic() - began
+    if result.broken:
+        print(*result.broken[:20], sep="\n")
+        print(f"seed {seed}: {len(result.broken)} broken; what was written is in {folder}")
+        print(f'again: make chaos ARGS="--seed {seed} --seconds {seconds:g}"', flush=True)
+        return False
+    shutil.rmtree(folder)
+    print(f"seed {seed}: healed in {result.healed_s:.1f} s, nothing was broken ({took_s:.0f} s)", flush=True)
+    return True
+
+
+def _with_own_mounts() -> None:
+    """Begin again where a small disk can be mounted that nobody else sees; never returns."""
+    as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
+    command = ["unshare", "--mount", *as_root, sys.executable, "-m", "tests.chaos", *sys.argv[1:]]
+    os.execvpe(command[0], command, {**os.environ, _OWN_MOUNTS: "1"})
+
+
+if __name__ == "__main__":
+    if _OWN_MOUNTS not in os.environ:
+        _with_own_mounts()
+    sys.exit(main())
