@@ -17,7 +17,7 @@ from tests.chaos.schedule import DAEMONS, ROUTERS, TTL_S, WORKERS
 from tests.chaos.ways import open_way
 from tests.support.etcd import Etcd
 from tests.support.nats import Nats
-from tests.support.processes import DISCOVERYD, PATIENCE_S, free_ports, listening
+from tests.support.processes import DISCOVERYD, PATIENCE_S, free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 _STEP_S = 3600
+_RESTARTS_AFTER_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -51,38 +52,77 @@ class Actor:
         self.lives = 0
         self.now: Life | None = None
         self.statuses: list[int] = []
+        """How it ended when it was told to."""
+        self.gave_up = 0
+        """How often it ended by itself, since it could not begin."""
+        self._supervision: asyncio.Task[None] | None = None
 
     @property
     def place(self) -> Path:
         """Where its present life writes."""
         return self.fleet.folder / f"{self.role}-{self.index}-{self.lives}"
 
-    async def begin(self) -> None:
-        """Start the next life."""
+    def begin(self) -> None:
+        """Start it, and again whenever it ends by itself, as a supervisor would."""
+        self._supervision = asyncio.get_running_loop().create_task(self._supervise())
+
+    async def _supervise(self) -> None:
+        while True:
+            await self._start()
+            await self.now.process.wait()
+            self.gave_up += 1
+            await asyncio.sleep(_RESTARTS_AFTER_S)
+
+    async def _start(self) -> None:
         self.lives += 1
         fleet = self.fleet
-        clock = fleet.folder / f"clock-{self.role}-{self.index}"
-        env: dict[str, str] = {}
-        if self.index == 0:
-            clock.touch()
-            env = {
-                "LD_PRELOAD": FAKETIME,
-                "FAKETIME_TIMESTAMP_FILE": str(clock),
-                "FAKETIME_NO_CACHE": "1",
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-                "DONT_FAKE_MONOTONIC": "1",
-            }
+        fleet.note_birth(self)
         logs = fleet.disk if self.role == "daemon" else fleet.folder
+        env = _with_own_clock(self._clock) if self.index == 0 else {}
         self.now = await live(fleet.command(self), logs / f"{self.place.name}.log", env)
 
-    async def replace(self) -> None:
-        """Start the next life when the one before has ended."""
-        await self.begin()
-        if self.role == "daemon":
-            await listening(self.fleet.ports[self.index])
+    async def kill(self) -> None:
+        """End it at once; it stays away until `begin`."""
+        await self._leave_it()
+        if self.now:
+            await self.now.kill()
+
+    async def end(self) -> None:
+        """Let it end in good order; it stays away until `begin`."""
+        await self._leave_it()
+        if self.is_running:
+            self.statuses.append(await self.now.end())
+
+    async def _leave_it(self) -> None:
+        if self._supervision:
+            self._supervision.cancel()
+            await asyncio.wait([self._supervision])
+
+    @property
+    def is_running(self) -> bool:
+        return self.now is not None and self.now.is_running
+
+    @property
+    def _clock(self) -> Path:
+        return self.fleet.folder / f"clock-{self.role}-{self.index}"
 
     def step_clock(self, by_s: int) -> None:
-        (self.fleet.folder / f"clock-{self.role}-{self.index}").write_text(f"{by_s:+d}")
+        """Let its clock of day be wrong, all at once."""
+        self._clock.write_text(f"{by_s:+d}")
+
+
+def _with_own_clock(file: Path) -> dict[str, str]:
+    """Return the environment of a process whose clock of day is as far off as a file says.
+
+    What it measures times with stays as it is, as on a machine whose clock somebody sets.
+    """
+    file.touch()
+    return {
+        "LD_PRELOAD": FAKETIME,
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
 
 
 class Fleet:
@@ -116,8 +156,7 @@ class Fleet:
                     if role == "daemon":
                         self.ports.append(free_ports())
                     await self._open_way(actor)
-                    await actor.replace()
-                    self.note_birth(actor)
+                    actor.begin()
             self._stack = stack.pop_all()
         return self
 
@@ -129,8 +168,7 @@ class Fleet:
         return {"daemon": daemons, "router": ROUTERS, "worker": WORKERS}
 
     async def _put_away(self, actor: Actor) -> None:
-        if actor.now:
-            await actor.now.kill()
+        await actor.kill()
         await actor.way.aclose()
 
     def note_birth(self, actor: Actor) -> None:
@@ -139,7 +177,7 @@ class Fleet:
 
     @property
     def running(self) -> Sequence[Actor]:
-        return [actor for actor in self.actors.values() if actor.now and actor.now.is_running]
+        return [actor for actor in self.actors.values() if actor.is_running]
 
     # ---- how each is run
 
@@ -212,16 +250,15 @@ class Fleet:
             await asyncio.to_thread(server.start)
             return
         actor = self.actors[fault.whom]
-        await actor.now.kill()
+        await actor.kill()
         await asyncio.sleep(fault.for_s)
-        await actor.replace()
-        self.note_birth(actor)
+        actor.begin()
 
     async def _stop(self, fault: Fault) -> None:
         actor = self.actors[fault.whom]
-        actor.statuses.append(await actor.now.end())
+        await actor.end()
         await asyncio.sleep(fault.for_s)
-        await actor.replace()
+        actor.begin()
 
     async def _stand_still(self, fault: Fault) -> None:
         server = self._server(fault.whom)
@@ -231,15 +268,17 @@ class Fleet:
             server.resume()
             return
         life = self.actors[fault.whom].now
-        life.stop()
-        await asyncio.sleep(fault.for_s)
-        life.go_on()
+        if life.is_running:
+            life.stop()
+            await asyncio.sleep(fault.for_s)
+            life.go_on()
 
     async def _exhaust(self, fault: Fault) -> None:
         life = self.actors[fault.whom].now
-        life.exhaust_files()
-        await asyncio.sleep(fault.for_s)
-        life.give_files()
+        if life.is_running:
+            life.exhaust_files()
+            await asyncio.sleep(fault.for_s)
+            life.give_files()
 
     async def _hurt_way(self, fault: Fault) -> None:
         way = self.actors[fault.whom].way

@@ -101,8 +101,8 @@ class Router:
 class Worker:
     """One life of a worker: what judges ask about it."""
 
-    def __init__(self, world: Replay, name: str, born_at: float) -> None:
-        self.world, self.name = world, name
+    def __init__(self, world: Replay, instance_id: int, name: str, born_at: float) -> None:
+        self.world, self.instance_id, self.name = world, instance_id, name
         self.troubles: list[tuple[float, float]] = [(born_at, born_at)]
         self.died_at = float("inf")
         self.since: dict[str, float] = {}
@@ -178,7 +178,7 @@ class Replay:
         self.truth = Truth(self)
         self._fleet, self._began_at = fleet, began_at
         for instance_id, (name, born_at) in fleet.born.items():
-            self.workers[instance_id] = Worker(self, name, born_at)
+            self.workers[instance_id] = Worker(self, instance_id, name, born_at)
         _note_troubles(self.workers, fleet.befell)
 
     # ---- what judges use

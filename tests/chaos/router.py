@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import discovery
 from discovery import EndpointQuery, EventChannelQuery, ModelQuery, Removed
 from discovery.clock import monotonic_s
+from discovery.errors import DiscoveryError
 from discovery.followed import Sink
 from tests.chaos.proxied import beside_requests, log_everything
 from tests.chaos.recording import Log, Wrong, seen
@@ -107,4 +108,7 @@ async def main(url: str, codec: str, log: str) -> None:
 
 if __name__ == "__main__":
     log_everything()
-    asyncio.run(main(*sys.argv[1:]))
+    try:
+        asyncio.run(main(*sys.argv[1:]))
+    except DiscoveryError as error:
+        sys.exit(f"router: {error}")

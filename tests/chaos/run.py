@@ -12,6 +12,7 @@ from discovery.follower import StreamState
 from discovery.keys import parse_key
 from tests.chaos.fleet import Fleet
 from tests.chaos.replay import Broken, Replay
+from tests.chaos.schedule import TTL_S
 from tests.support.keystate import within
 from tests.support.processes import PATIENCE_S
 
@@ -39,6 +40,7 @@ async def play(schedule: Schedule, folder: Path, disk: Path, say: Callable[[str]
     """Run a schedule with real processes; what they write is left in `folder`."""
     began_at = time.monotonic()
     async with Fleet(schedule, folder, disk) as fleet:
+        await _until_up(fleet)
         await _befall(fleet, say)
         owned = await _calm_down(fleet)
         calm_at = time.monotonic()
@@ -53,6 +55,18 @@ async def play(schedule: Schedule, folder: Path, disk: Path, say: Callable[[str]
             replay.check_end(owned)
         await _end(fleet, replay)
     return Result(replay.broken, _counts(fleet, replay), healed_s)
+
+
+async def _until_up(fleet: Fleet) -> None:
+    async with asyncio.timeout(2 * PATIENCE_S):
+        while len(fleet.running) < len(fleet.actors):
+            await asyncio.sleep(0.1)
+        for actor in fleet.running:
+            while actor.role == "router":
+                streams = await actor.now.ask("look")
+                if streams and all(stream["state"] == StreamState.LIVE for stream in streams):
+                    break
+                await asyncio.sleep(0.1)
 
 
 async def _befall(fleet: Fleet, say: Callable[[str], None]) -> None:
@@ -75,12 +89,14 @@ async def _calm_down(fleet: Fleet) -> dict[str, Sequence[str]]:
     for actor in fleet.running:
         if actor.role == "worker":
             said = await actor.now.ask("calm")
-            owned[actor.name] = said["owned"] if said else [f"ended: see {actor.place.name}.log"]
+            if said:
+                owned[actor.name] = said["owned"]
     return owned
 
 
 async def _heal(fleet: Fleet) -> list[str]:
     """Wait until every router shows what all workers have; return what is wrong at the end."""
+    await asyncio.sleep(TTL_S + 1.0)  # until whoever was killed last has no lease any more
     wrong: list[str] = []
     deadline = time.monotonic() + HEALS_WITHIN_S
     while time.monotonic() < deadline:
@@ -117,17 +133,21 @@ def within_scope(keys: Mapping[str, Any], scope: tuple[str, ...]) -> list[str]:
 
 
 async def _end(fleet: Fleet, replay: Replay) -> None:
-    """Daemons end in good order, and did so whenever they were told to."""
+    """Daemons end in good order, did so whenever they were told to, and nobody ended by a fault."""
     for actor in fleet.running:
         if actor.role == "daemon":
-            async with asyncio.timeout(PATIENCE_S):
-                actor.statuses.append(await actor.now.end())
+            await actor.end()
         if any(actor.statuses):
             replay.blame("fault", f"{actor.name} ended with {actor.statuses}")
+    for log in [*fleet.folder.glob("*-*.log"), *fleet.disk.glob("*.log")]:
+        said = log.read_text(errors="replace")
+        if "Traceback" in said or '"level": "error"' in said:
+            replay.blame("fault", f"{log.name} tells of an error")
 
 
 def _counts(fleet: Fleet, replay: Replay) -> Mapping[str, int]:
     counts = Counter(replay.counts)
+    counts["gave up at start"] = sum(actor.gave_up for actor in fleet.actors.values())
     counts["revisions"] = sum(len(line.revisions) for line in replay.truth.lines.values())
     for fault in fleet.befell:
         counts[fault.what] += 1
