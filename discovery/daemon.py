@@ -60,6 +60,8 @@ class Daemon:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
+        for url in self.settings.listen:
+            open_publisher(url)  # imports its client now: later that would hold up who relies on us
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.core)
             await self._serve_http(stack)

@@ -6,6 +6,7 @@ import asyncio
 import random
 import sys
 import time
+import urllib.request
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,9 +90,12 @@ class Actor:
 
     async def end(self) -> None:
         """Let it end in good order; it stays away until `begin`."""
+        is_ready = await self.fleet.is_ready(self)
         await self._leave_it()
         if self.is_running:
-            self.statuses.append(await self.now.end())
+            status = await self.now.end()
+            if is_ready:  # before that it has no handler of signals yet
+                self.statuses.append(status)
 
     async def _leave_it(self) -> None:
         if self._supervision:
@@ -132,6 +136,7 @@ class Fleet:
         self.schedule, self.folder, self.disk = schedule, folder, disk
         self.actors: dict[str, Actor] = {}
         self.ports: list[int] = []
+        self.health: list[int] = []
         self.befell: list[Befell] = []
         self.born: dict[int, tuple[str, float]] = {}
         """Name and time of birth of the worker with each instance id."""
@@ -155,6 +160,7 @@ class Fleet:
                     stack.push_async_callback(self._put_away, actor)
                     if role == "daemon":
                         self.ports.append(free_ports())
+                        self.health.append(free_ports())
                     await self._open_way(actor)
                     actor.begin()
             self._stack = stack.pop_all()
@@ -218,7 +224,7 @@ class Fleet:
         at = f"nats://127.0.0.1:{actor.way.ports[self.nats.port]}"
         flags = (
             *("--listen", f"zmq://127.0.0.1:{self.ports[actor.index]}", "--listen", at),
-            *("--http", "off", "--log-level", "info"),
+            *("--http", f"127.0.0.1:{self.health[actor.index]}", "--log-level", "info"),
         )
         if self.etcd:
             store = f"etcd://127.0.0.1:{actor.way.ports[self.etcd.port]}"
@@ -231,6 +237,19 @@ class Fleet:
         heres = [actor.way.ports[port] for port in self.ports]
         shift = actor.index // 2 % len(heres)
         return "zmq://" + ",".join(f"127.0.0.1:{here}" for here in heres[shift:] + heres[:shift])
+
+    async def is_ready(self, actor: Actor) -> bool:
+        """Say whether a daemon serves."""
+        url = f"http://127.0.0.1:{self.health[actor.index]}/readyz"
+
+        def ask() -> bool:
+            try:
+                urllib.request.urlopen(url, timeout=1).close()
+            except OSError:  # also its refusals
+                return False
+            return True
+
+        return await asyncio.to_thread(ask)
 
     # ---- what befalls it
 
@@ -274,11 +293,15 @@ class Fleet:
             life.go_on()
 
     async def _exhaust(self, fault: Fault) -> None:
-        life = self.actors[fault.whom].now
-        if life.is_running:
-            life.exhaust_files()
-            await asyncio.sleep(fault.for_s)
-            life.give_files()
+        actor, over_at = self.actors[fault.whom], time.monotonic() + fault.for_s
+        while not await self.is_ready(actor):  # before that it would only fail to begin
+            if time.monotonic() > over_at:
+                return
+            await asyncio.sleep(0.1)
+        life = actor.now
+        life.exhaust_files()
+        await asyncio.sleep(fault.for_s)
+        life.give_files()
 
     async def _hurt_way(self, fault: Fault) -> None:
         way = self.actors[fault.whom].way

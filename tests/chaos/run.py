@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -42,9 +43,8 @@ async def play(schedule: Schedule, folder: Path, disk: Path, say: Callable[[str]
     async with Fleet(schedule, folder, disk) as fleet:
         await _until_up(fleet)
         await _befall(fleet, say)
-        owned = await _calm_down(fleet)
         calm_at = time.monotonic()
-        unwell = await _heal(fleet)
+        owned, unwell = await _heal(fleet)
         healed_s = time.monotonic() - calm_at
         await fleet.wait_for_log()
         replay = Replay(fleet, began_at)
@@ -61,6 +61,9 @@ async def _until_up(fleet: Fleet) -> None:
     async with asyncio.timeout(2 * PATIENCE_S):
         while len(fleet.running) < len(fleet.actors):
             await asyncio.sleep(0.1)
+        for actor in fleet.running:
+            while actor.role == "daemon" and not await fleet.is_ready(actor):
+                await asyncio.sleep(0.1)
         for actor in fleet.running:
             while actor.role == "router":
                 streams = await actor.now.ask("look")
@@ -94,8 +97,12 @@ async def _calm_down(fleet: Fleet) -> dict[str, Sequence[str]]:
     return owned
 
 
-async def _heal(fleet: Fleet) -> list[str]:
-    """Wait until every router shows what all workers have; return what is wrong at the end."""
+async def _heal(fleet: Fleet) -> tuple[Mapping[str, Sequence[str]], list[str]]:
+    """Wait until every router shows what all workers have.
+
+    Returns what each worker believes to have, and what is wrong at the end.
+    """
+    owned = await _calm_down(fleet)
     await asyncio.sleep(TTL_S + 1.0)  # until whoever was killed last has no lease any more
     wrong: list[str] = []
     deadline = time.monotonic() + HEALS_WITHIN_S
@@ -107,7 +114,7 @@ async def _heal(fleet: Fleet) -> list[str]:
         if not wrong:
             break
         await asyncio.sleep(0.2)
-    return wrong
+    return owned, wrong
 
 
 async def _wrong_with(actor: Any, owned: Mapping[str, Sequence[str]]) -> list[str]:
@@ -140,9 +147,22 @@ async def _end(fleet: Fleet, replay: Replay) -> None:
         if any(actor.statuses):
             replay.blame("fault", f"{actor.name} ended with {actor.statuses}")
     for log in [*fleet.folder.glob("*-*.log"), *fleet.disk.glob("*.log")]:
-        said = log.read_text(errors="replace")
-        if "Traceback" in said or '"level": "error"' in said:
-            replay.blame("fault", f"{log.name} tells of an error")
+        for line in log.read_text(errors="replace").splitlines():
+            if _is_fault(line):
+                replay.blame("fault", f"{log.name}: {line[:500]}")
+
+
+def _is_fault(line: str) -> bool:
+    """Say whether a line of a log tells of an error of ours."""
+    if line.startswith("Traceback"):
+        return True
+    try:
+        said = json.loads(line)
+    except ValueError:  # cut off by a full disk, or what a program says at its end
+        return False
+    # What could not be put back is told as an error. gRPC misreads its own words (1.71 and later).
+    is_known = said["logger"] in {"discovery.keeper", "grpc._cython.cygrpc"}
+    return not is_known and (said["level"] == "error" or "exception" in said)
 
 
 def _counts(fleet: Fleet, replay: Replay) -> Mapping[str, int]:
