@@ -54,6 +54,13 @@ def _run(seed: int, seconds: float) -> bool:
         raise
     finally:
         shutil.copytree(disk, folder / "logs")
+        for fd in Path("/proc").glob("[0-9]*/fd/*"):
+            try:
+                to = os.readlink(fd)
+            except OSError:
+                continue
+            if str(disk) in to:
+                print("HOLDS", fd, to, Path(f"/proc/{fd.parts[2]}/cmdline").read_bytes(), flush=True)
         subprocess.run(["umount", str(disk)], check=True)
     print(", ".join(f"{name} {count}" for name, count in sorted(result.counts.items())))
     took_s = time.monotonic() - began

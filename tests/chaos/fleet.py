@@ -57,6 +57,7 @@ class Actor:
         self.gave_up = 0
         """How often it ended by itself, since it could not begin."""
         self._supervision: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
 
     @property
     def place(self) -> Path:
@@ -69,7 +70,8 @@ class Actor:
 
     async def _supervise(self) -> None:
         while True:
-            await self._start()
+            async with self._starting:
+                await self._start()
             await self.now.process.wait()
             self.gave_up += 1
             await asyncio.sleep(_RESTARTS_AFTER_S)
@@ -99,7 +101,8 @@ class Actor:
 
     async def _leave_it(self) -> None:
         if self._supervision:
-            self._supervision.cancel()
+            async with self._starting:  # or who is just starting would be nobody's
+                self._supervision.cancel()
             await asyncio.wait([self._supervision])
 
     @property

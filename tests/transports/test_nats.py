@@ -15,10 +15,13 @@ import pytest
 import trustme
 from nats.aio.client import Client
 
+from discovery.background import new_event_loop
 from tests.support.nats import nats_server
 from tests.transports.cases import LIMIT_S, Inbox, eventually, only
 from transports.errors import UnreachableError
+from transports.nats.connection import NatsConnection
 from transports.nats.rpc import _ASK_AGAIN_S
+from transports.nats.url import parse_nats_address
 from transports.opening import open_publisher, open_rpc_client, open_rpc_server, open_subscriber
 
 TOPIC = "e/ns/"
@@ -124,6 +127,23 @@ async def asking_on(url):
     first = url.partition(",")[0]
     async with open_rpc_server(first, echo), asking(url, replies) as client:
         yield client, replies
+
+
+def test_an_end_that_nats_py_does_not_carry_through_is_noticed(own):
+    """Found by `make chaos`, seed 6: on uvloop it fails to write to what is closed, and gives up."""
+
+    async def main() -> None:
+        async with NatsConnection(parse_nats_address(only(own.url))) as connection:
+            await connection.up_within(LIMIT_S)
+            client = connection._client
+            client._flusher_task.cancel()
+            client._pending, client._pending_data_size = [b"PING\r\n"], 6
+            client._transport._io_writer.transport.abort()
+            client._transport._io_reader.set_exception(ConnectionResetError())
+            await eventually(lambda: connection._client not in {client, None})
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(main())
 
 
 async def test_a_server_that_is_not_there_is_named(own):

@@ -42,7 +42,8 @@ _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
 _CLOSE_S: Final = 1.0
 _NOBODY: Final = "503"  # of NATS for a message with a reply subject that nobody subscribes to
-_LOST: Final = (OSError, TimeoutError, nats.errors.Error, UnreachableError)
+# RuntimeError is what uvloop raises where nats-py writes to what is closed already.
+_LOST: Final = (OSError, TimeoutError, RuntimeError, nats.errors.Error, UnreachableError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,14 @@ class _Client(Client):
     async def _end(self) -> None:
         self.has_ended = True
         self._on_end()
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:  # noqa: FBT001, FBT002
+        """End. nats-py's own gives up midway when it can write no more, and calls nobody back."""
+        try:
+            await super()._close(status, do_cbs)
+        except _LOST as error:
+            self._why = self._why or UnreachableError(str(error))
+            await self._end()
 
     async def _process_info(
         self,
