@@ -66,7 +66,7 @@ bench: $(VENV)/.dev ## Measure for some fifteen minutes; ARGS="--quick" for a lo
 
 lock: $(VENV)/.dev ## Lock the versions anew from pyproject.toml; LOCK_FLAGS=--upgrade for newer ones.
 	$(PIP_COMPILE) --extra http --extra fast --extra etcd --extra nats --output-file requirements/run.txt pyproject.toml
-	$(PIP_COMPILE) --extra http --extra fast --extra etcd --extra nats --extra test --extra dev \
+	$(PIP_COMPILE) --extra http --extra fast --extra etcd --extra nats --extra peers --extra test --extra dev \
 		--constraint requirements/run.txt --output-file requirements/dev.txt pyproject.toml
 
 # The version is the oldest whose output the protobuf versions of pyproject.toml all accept.
