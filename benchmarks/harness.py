@@ -38,10 +38,7 @@ class DaemonProcess:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory_bytes(self) -> int:
-        """Memory that is its own (USS): what the machine would get back if it ended."""
-        lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()
-        private = [line.split()[1] for line in lines if line.startswith("Private_")]
-        return 1024 * sum(map(int, private))
+        return memory_bytes(self.pid)
 
 
 @contextmanager
@@ -123,6 +120,13 @@ def child(function: Callable[..., None], *args: object) -> Iterator[Connection]:
         process.kill()
         process.join()
         ours.close()
+
+
+def memory_bytes(pid: int) -> int:
+    """Memory that is a process's own (USS): what the machine would get back if it ended."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    private = [line.split()[1] for line in lines if line.startswith("Private_")]
+    return 1024 * sum(map(int, private))
 
 
 def quantile(values: Sequence[float], q: float) -> float:
