@@ -61,7 +61,7 @@ format: $(VENV)/.dev ## Format the code and mend what can be mended.
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-bench: $(VENV)/.dev ## Measure for some fifteen minutes; ARGS="--quick" for a look, "--only NAME" for one.
+bench: $(VENV)/.dev ## Measure for up to half an hour, the peer system too; ARGS="--quick" for a look, "--only NAME".
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 lock: $(VENV)/.dev ## Lock the versions anew from pyproject.toml; LOCK_FLAGS=--upgrade for newer ones.

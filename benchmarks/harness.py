@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 SPAWN = multiprocessing.get_context("spawn")
+_PORTS = range(24_000, 32_000, 2)
+"""Below those that Linux gives to connections."""
 
 
 @dataclass(frozen=True)
@@ -140,16 +143,16 @@ def _tell(pipe: Connection, function: Callable[..., object], *args: object) -> N
 
 
 def _free_ports() -> int:
-    """A port that is free now, and whose successor is too."""
+    """A port that is free now, and whose successor is too; connections going out get none such."""
     while True:
-        with socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            port = one.getsockname()[1]
-            try:
+        port = random.choice(_PORTS)
+        try:
+            with socket.socket() as one, socket.socket() as two:
+                one.bind(("127.0.0.1", port))
                 two.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
-            return port
+        except OSError:
+            continue
+        return port
 
 
 def _is_listening(port: int) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from harness import child
@@ -24,6 +26,12 @@ _HOSTS = (
     "DYN_SYSTEM_HOST",
     "DYN_EVENT_PLANE_HOST",
 )
+
+
+def must_be_installed() -> None:
+    """End the program, and say what to do, when the peer system is not there."""
+    if find_spec("dynamo") is None:
+        sys.exit("the peer system is not installed: pip install 'discoveryd[peers]'")
 
 
 def register_s(url: str, total: int, in_flight: int) -> float:

@@ -52,21 +52,21 @@ def races(scale: Scale) -> list[Figure]:
 
 
 def _figures(where: str, ours: Sequence[Races], theirs: Sequence[Races] = ()) -> list[Figure]:
-    names = {
-        "exactly one winner": "one_winner",
-        "no winner": "no_winner",
-        "two winners": "two_winners",
-        "a loser was visible": "loser_seen",
-    }
+    rows = [
+        ("pairs with exactly one winner", "%", "one_winner"),
+        ("pairs without a winner, of 100", "pairs", "no_winner"),
+        ("pairs with two winners, of 100", "pairs", "two_winners"),
+        ("pairs whose loser was visible, of 100", "pairs", "loser_seen"),
+    ]
     return [
         Figure(
-            name=f"pairs {where}: {name}",
-            unit="%",
+            name=f"{where}: {name}",
+            unit=unit,
             rounds=[getattr(found, field) for found in ours],
             ceiling=[getattr(found, field) for found in theirs],
             beside="the peer",
         )
-        for name, field in names.items()
+        for name, unit, field in rows
     ]
 
 
