@@ -61,12 +61,12 @@ format: $(VENV)/.dev ## Format the code and mend what can be mended.
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-bench: $(VENV)/.dev ## Measure for some fifteen minutes; ARGS="--quick" for a look, "--only NAME" for one.
+bench: $(VENV)/.dev ## Measure for up to half an hour, the peer system too; ARGS="--quick" for a look, "--only NAME".
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 lock: $(VENV)/.dev ## Lock the versions anew from pyproject.toml; LOCK_FLAGS=--upgrade for newer ones.
 	$(PIP_COMPILE) --extra http --extra fast --extra etcd --extra nats --output-file requirements/run.txt pyproject.toml
-	$(PIP_COMPILE) --extra http --extra fast --extra etcd --extra nats --extra test --extra dev \
+	$(PIP_COMPILE) --extra http --extra fast --extra etcd --extra nats --extra peers --extra test --extra dev \
 		--constraint requirements/run.txt --output-file requirements/dev.txt pyproject.toml
 
 # The version is the oldest whose output the protobuf versions of pyproject.toml all accept.

@@ -10,7 +10,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-import peer
+import peer_events
 import raw
 from figures import Figure
 from harness import child, daemon, etcd, nats, quantile
@@ -68,6 +68,8 @@ def _figures(way: str, rounds: dict[str, list[float]]) -> list[Figure]:
                 unit="ms",
                 rounds=rounds[f"p{share}"],
                 aim=aim,
+                ceiling=rounds[f"peer_p{share}"],
+                beside="the peer",
             )
             for share, aim in _QUANTILES
         ),
@@ -80,7 +82,7 @@ def _figures(way: str, rounds: dict[str, list[float]]) -> list[Figure]:
 
 
 def _round(scale: Scale, way: str) -> dict[str, float]:
-    burst, steady = scale.of(100_000), scale.of(10_000)
+    burst, steady = scale.of(100_000), scale.of(5_000)
     got: dict[str, float] = {}
     with ExitStack() as stack:
         servers = stack.enter_context(nats()) if way == "nats" else None
@@ -95,8 +97,11 @@ def _round(scale: Scale, way: str) -> dict[str, float]:
             got["raw"] = raw.publish(burst, _RAW_AHEAD)
         with etcd() as url:
             theirs = scale.of(_PEERS_BURST)
-            got["peer_per_s"], received = peer.events_per_s(url, servers, theirs)
-            got["peer_lost"] = 1000 * (1 - received / theirs)
+            got["peer_per_s"], received = peer_events.heard(url, servers, theirs)
+            got["peer_lost"] = 1000 * (1 - len(received) / theirs)
+            _, delays = peer_events.heard(url, servers, steady, _PER_S)
+        for share, _ in _QUANTILES:
+            got[f"peer_p{share}"] = quantile(delays, share)
     return got
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import inf
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+
+MORE_IS_BETTER = {"/s", "%"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,8 +19,8 @@ class Figure:
     """One row. `rounds` holds what each round gave; what counts is their median.
 
     `at` is the size it was measured at, as 10,000 of the `of` "instances". `aim` is a bound: from
-    below for rates, from above for all else. `ceiling` holds what was measured beside it in each
-    round: raw pyzmq unless `beside` says otherwise.
+    below for rates and shares, of which more is better, from above for all else. `ceiling` holds
+    what was measured beside it in each round: raw pyzmq unless `beside` says otherwise.
     """
 
     name: str
@@ -37,7 +41,7 @@ class Figure:
         """Whether the aim is reached; None without one."""
         if self.aim is None:
             return None
-        return self.got >= self.aim if self.unit == "/s" else self.got <= self.aim
+        return self.got >= self.aim if self.unit in MORE_IS_BETTER else self.got <= self.aim
 
     def as_json(self) -> dict[str, object]:
         """Return all of it for programs."""
@@ -47,8 +51,8 @@ class Figure:
             "ceiling": list(map(_short, self.ceiling)),
             "got": _short(self.got),
             "is_met": self.is_met,
-            "raw": raw and _short(raw),
-            "ratio": raw and _short(self.got / raw),
+            "raw": None if raw is None else _short(raw),
+            "ratio": _short(self.got / raw) if raw else None,
         }
 
 
@@ -60,7 +64,7 @@ def table(rows: Sequence[Mapping[str, object]]) -> list[list[str]]:
 
 def _line(row: Mapping[str, object]) -> list[str]:
     unit = str(row["unit"])
-    bound = ("≥ " if unit == "/s" else "≤ ") + number(row["aim"])
+    bound = ("≥ " if unit in MORE_IS_BETTER else "≤ ") + number(row["aim"])
     missed = " (missed)" if row["is_met"] is False else ""
     return [
         label(row),
@@ -80,14 +84,27 @@ def label(row: Mapping[str, object]) -> str:
     return f"{row['name']}, {size:,} {of if size != 1 else of.removesuffix('s')}"
 
 
+def times_worse(row: Mapping[str, Any]) -> float:
+    """Return how many times worse ours is than what is beside it; below 1 it is better."""
+    got, other = float(row["got"]), float(row["raw"])
+    if got == other:
+        return 1.0
+    worse, better = (other, got) if row["unit"] in MORE_IS_BETTER else (got, other)
+    return worse / better if better else inf
+
+
 def _short(value: float) -> float:
     return float(f"{value:.4g}")
 
 
 def number(value: object) -> str:
-    """Return a number with about three digits that count."""
+    """Return a number with two or three digits that count."""
     if not isinstance(value, int | float):
         return ""
+    if not value:
+        return "0"
     if abs(value) >= 100:
         return f"{value:,.0f}"
+    if 0 < abs(value) < 0.1:
+        return f"{value:.2g}"
     return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"

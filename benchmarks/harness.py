@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 SPAWN = multiprocessing.get_context("spawn")
+_PORTS = range(24_000, 32_000, 2)
+"""Below those that Linux gives to connections."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,7 @@ class DaemonProcess:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory_bytes(self) -> int:
-        """Memory that is its own (USS): what the machine would get back if it ended."""
-        lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()
-        private = [line.split()[1] for line in lines if line.startswith("Private_")]
-        return 1024 * sum(map(int, private))
+        return memory_bytes(self.pid)
 
 
 @contextmanager
@@ -125,6 +125,13 @@ def child(function: Callable[..., None], *args: object) -> Iterator[Connection]:
         ours.close()
 
 
+def memory_bytes(pid: int) -> int:
+    """Memory that is a process's own (USS): what the machine would get back if it ended."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    private = [line.split()[1] for line in lines if line.startswith("Private_")]
+    return 1024 * sum(map(int, private))
+
+
 def quantile(values: Sequence[float], q: float) -> float:
     """The q-quantile of some values."""
     ordered = sorted(values)
@@ -136,16 +143,16 @@ def _tell(pipe: Connection, function: Callable[..., object], *args: object) -> N
 
 
 def _free_ports() -> int:
-    """A port that is free now, and whose successor is too."""
+    """A port that is free now, and whose successor is too; connections going out get none such."""
     while True:
-        with socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            port = one.getsockname()[1]
-            try:
+        port = random.choice(_PORTS)
+        try:
+            with socket.socket() as one, socket.socket() as two:
+                one.bind(("127.0.0.1", port))
                 two.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
-            return port
+        except OSError:
+            continue
+        return port
 
 
 def _is_listening(port: int) -> bool:

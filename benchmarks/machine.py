@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import resource
+import subprocess
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +30,16 @@ def describe() -> Mapping[str, object]:
         "python": platform.python_version(),
         "pyzmq": zmq.pyzmq_version(),
         "libzmq": zmq.zmq_version(),
+        "etcd": _version("etcd", "--version"),
+        "nats": _version("/usr/sbin/nats-server", "--version"),
+        "peer": metadata.version("ai-dynamo-runtime"),
     }
+
+
+def _version(*command: str) -> str:
+    """Return the first version number that a program says."""
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return re.findall(r"\d+(?:\.\d+)+", said)[0]
 
 
 class Usage:

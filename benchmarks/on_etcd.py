@@ -16,13 +16,15 @@ from visible import delays_ms, work
 from workers import Workers, grant, register
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from scale import Scale
 
     Round = Mapping[tuple[str, int | None], float]
 
 _VISIBLE = 300
+_ANSWER = "register → answer, p50"
+_ANSWER_EMBEDDED = "register → answer, without a daemon, p50"
 _RATES = {"one by one": (1, 500), "1,000 in flight": (1_000, 5_000)}
 _VIEWS = (1_000, 10_000)
 _AIM_MS = {10_000: 500}
@@ -67,8 +69,12 @@ def _latencies(delays: list[float], calls: list[float]) -> Round:
     return {
         ("register → event, p50", None): quantile(delays, 0.5),
         ("register → event, p99", None): quantile(delays, 0.99),
-        ("register → answer, p50", None): quantile(calls, 0.5),
+        (_ANSWER, None): quantile(calls, 0.5),
     }
+
+
+def _took_ms(sent: Mapping[int, int], answered: Sequence[int]) -> list[float]:
+    return [(b - a) / 1e6 for a, b in zip(sent.values(), answered, strict=True)]
 
 
 def _ours(scale: Scale, url: str) -> Round:
@@ -84,8 +90,10 @@ def _ours(scale: Scale, url: str) -> Round:
         router.expect(changes)
         sent, answered = in_child(work, d.url, changes)
         delays = delays_ms(sent, router.arrivals())
-        calls = [(b - a) / 1e6 for a, b in zip(sent.values(), answered, strict=True)]
+        calls = _took_ms(sent, answered)
     got = dict(_latencies(delays, calls))
+    calls = _took_ms(*in_child(work, f"{url}?prefix={next(parts)}/", changes))
+    got[_ANSWER_EMBEDDED, None] = quantile(calls, 0.5)
     for name, (in_flight, total) in _RATES.items():
         with daemon(*registry()) as d:
             first = 1_000_000 * in_flight  # leases belong to all of etcd
@@ -106,7 +114,7 @@ def _ours(scale: Scale, url: str) -> Round:
 
 def _the_peers(scale: Scale, url: str) -> Round:
     delays, calls = peer.visible_ms(url, scale.of(_VISIBLE))
-    got = dict(_latencies(delays, calls))
+    got = {**_latencies(delays, calls), (_ANSWER_EMBEDDED, None): quantile(calls, 0.5)}
     for name, (in_flight, total) in _RATES.items():
         took_s = in_child(peer.register_s, url, scale.of(total), in_flight)
         got[f"registrations, {name}", None] = scale.of(total) / took_s

@@ -15,20 +15,22 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from figures import Figure, table
-from plot import Plot
+from figures import Figure, label, number, table, times_worse
+from plots import plots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping
 
-    from plot import Points
-
-    Rows = Sequence[Mapping[str, Any]]
+    from plots import Rows
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 FOLDER = PAGE.with_suffix("")
 RESULTS = FOLDER / "results.json"
 _PART = re.compile(r"<!-- ([a-z_]+) -->\n.*?<!-- end -->", re.DOTALL)
+_NUMBER = re.compile(r"<!-- (got|raw|ratio) of (.+?) -->.*?<!---->")
+"""A figure in a sentence: ours, the one beside it, or ours by that one."""
+_EQUAL = 1.05
+"""Who is worse by less is not."""
 
 
 def files(run: Mapping[str, Any], text: str) -> Mapping[Path, str]:
@@ -37,85 +39,48 @@ def files(run: Mapping[str, Any], text: str) -> Mapping[Path, str]:
     aimed = [row for found in rows.values() for row in found if row["aim"] is not None]
     aimed = [row for row in aimed if row["beside"] == Figure.beside]  # one head for all
     parts = {name: _table(found) for name, found in rows.items()}
-    parts |= {"about": _about(run), "aims": _table(aimed)}
+    beside = [row for found in rows.values() for row in found if row["beside"] != Figure.beside]
+    parts |= {"about": _about(run), "aims": _table(aimed), "losses": _losses(beside)}
     page = _PART.sub(lambda found: f"<!-- {found[1]} -->\n{parts[found[1]]}\n<!-- end -->", text)
-    return {PAGE: page} | {FOLDER / f"{name}.svg": plot.svg() for name, plot in _plots(rows)}
+    by_label = {label(row): row for found in rows.values() for row in found}
+    page = _NUMBER.sub(lambda found: _in_a_sentence(found[1], found[2], by_label), page)
+    return {PAGE: page} | {FOLDER / f"{name}.svg": plot.svg() for name, plot in plots(rows)}
 
 
 def _about(run: Mapping[str, Any]) -> str:
     about = run["about"]
+    days = sorted({result["when"][:10] for result in run["results"]})
     others = max(result["cores_used_by_others"] for result in run["results"])
     minutes = sum(result["took_s"] for result in run["results"]) / 60
     return (
-        f"Taken {about['when'][:10]} in {minutes:.0f} minutes on a virtual machine: "
+        f"Taken {' and '.join(days)} in {minutes:.0f} minutes on a virtual machine: "
         f"{about['cores']} cores of an {about['processor']}, Python {about['python']}, "
-        f"pyzmq {about['pyzmq']}, libzmq {about['libzmq']}.\n"
+        f"pyzmq {about['pyzmq']}, libzmq {about['libzmq']},\n"
+        f"etcd {about['etcd']}, nats-server {about['nats']}, the peer system {about['peer']}. "
         f"Other programs used {others:.1f} cores at most while a benchmark ran."
     )
+
+
+def _losses(rows: Rows) -> str:
+    """Return what the peer system does better, worst first."""
+    lost = [row for row in rows if row["raw"] is not None and times_worse(row) >= _EQUAL]
+    lines = ["| what | ours | the peer's | times worse |", "| --- | ---: | ---: | ---: |"]
+    for row in sorted(lost, key=times_worse, reverse=True):
+        cells = [f"{number(row[side])} {row['unit']}" for side in ("got", "raw")]
+        lines.append(f"| {label(row)} | {' | '.join(cells)} | {times_worse(row):.1f} |")
+    return "\n".join(lines)
+
+
+def _in_a_sentence(side: str, name: str, rows: Mapping[str, Mapping[str, Any]]) -> str:
+    row = rows[name]
+    unit = "times" if side == "ratio" else row["unit"]
+    return f"<!-- {side} of {name} -->{number(row[side])} {unit}<!---->"
 
 
 def _table(rows: Rows) -> str:
     head, *lines = table(rows)
     marks = ["---", *["---:"] * (len(head) - 1)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, marks, *lines))
-
-
-def _plots(rows: Mapping[str, Rows]) -> Iterator[tuple[str, Plot]]:
-    growth, fanout = rows["growth"], rows["fanout"]
-    yield (
-        "first-view",
-        Plot(
-            title="A fresh router's first view",
-            x="instances",
-            y="ms",
-            is_log=True,
-            lines={
-                "of what just changed": _points(growth, "first view, of what just changed"),
-                "like the one before": _points(growth, "first view, like the one before"),
-                "raw pyzmq": _points(growth, "first view, of what just changed", "raw"),
-            },
-        ),
-    )
-    yield (
-        "cost-of-an-event",
-        Plot(
-            title="Daemon CPU, by the number of instances",
-            x="instances",
-            y="us each",
-            lines={
-                "an event, at 1,000 a second": _points(growth, "an event at 1,000/s, daemon CPU"),
-                "a keep-alive": _points(growth, "a keep-alive, daemon CPU"),
-            },
-        ),
-    )
-    yield (
-        "memory",
-        Plot(
-            title="Daemon memory for an endpoint and its lease",
-            x="instances",
-            y="bytes",
-            lines={"an endpoint": _points(growth, "an endpoint, daemon memory")},
-            bound=(2048, "aim: at most 2,048"),
-        ),
-    )
-    yield (
-        "fan-out",
-        Plot(
-            title="From a change to the application, by the number of streams",
-            x="streams, a connection each, in 4 processes",
-            y="ms",
-            is_log=True,
-            lines={
-                "p50": _points(fanout, "change → a stream, p50"),
-                "p99": _points(fanout, "change → a stream, p99"),
-                "raw pyzmq, p99": _points(fanout, "change → a stream, p99", "raw"),
-            },
-        ),
-    )
-
-
-def _points(rows: Rows, name: str, value: str = "got") -> Points:
-    return [(row["at"], row[value]) for row in rows if row["name"] == name]
 
 
 def main() -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import struct
-import threading
+import sys
 import time
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from harness import child
@@ -19,24 +19,7 @@ if TYPE_CHECKING:
 _PER_S = 100
 _STAYS_S = 0.004
 _POLL_S = 0.001
-_QUIET_S = 2.0
-_PATH = "bench.vllm.generate"
-_WALL_TIME = b"\xa9wall_time\xcb"
-_METRICS = dict.fromkeys(
-    (
-        "dp_rank",
-        "scheduled_num_prefill_requests",
-        "scheduled_sum_prefill_tokens",
-        "scheduled_sum_prefill_kv_tokens",
-        "scheduled_num_decode_requests",
-        "scheduled_sum_decode_kv_tokens",
-        "queued_num_prefill_requests",
-        "queued_sum_prefill_tokens",
-        "queued_num_decode_requests",
-        "queued_sum_decode_kv_tokens",
-    ),
-    0,
-)
+PATH = "bench.vllm.generate"
 _HOSTS = (
     "DYN_TCP_RPC_HOST",
     "DYN_TCP_RESPONSE_STREAM_HOST",
@@ -45,13 +28,19 @@ _HOSTS = (
 )
 
 
+def must_be_installed() -> None:
+    """End the program, and say what to do, when the peer system is not there."""
+    if find_spec("dynamo") is None:
+        sys.exit("the peer system is not installed: pip install 'discoveryd[peers]'")
+
+
 def register_s(url: str, total: int, in_flight: int) -> float:
     """Return how long a process needs to register so many endpoints, so many at a time."""
     return asyncio.run(_register_s(url, total, in_flight))
 
 
 async def _register_s(url: str, total: int, in_flight: int) -> float:
-    runtime = _runtime(url)
+    runtime = begin(url)
     waiting = iter([runtime.endpoint(f"bench.vllm.generate{n}") for n in range(total)])
 
     async def work() -> None:
@@ -91,7 +80,7 @@ def _come_and_go(pipe: Connection, url: str, total: int) -> None:
 
 
 async def _comings(url: str, total: int) -> tuple[list[int], list[int]]:
-    endpoint = _runtime(url).endpoint("bench.vllm.generate")
+    endpoint = begin(url).endpoint(PATH)
     called: list[int] = []
     answered: list[int] = []
     started = time.monotonic()
@@ -111,7 +100,7 @@ def _see(pipe: Connection, url: str) -> None:
 
 
 async def _arrivals(pipe: Connection, url: str) -> None:
-    client = await _runtime(url).endpoint("bench.vllm.generate").client()
+    client = await begin(url).endpoint(PATH).client()
     arrivals: list[int] = []
 
     async def see() -> None:
@@ -134,7 +123,7 @@ def first_view_ms(url: str, path: str, total: int) -> float:
 
 
 async def _first_view_ms(url: str, path: str, total: int) -> float:
-    endpoint = _runtime(url).endpoint(path)
+    endpoint = begin(url).endpoint(path)
     started = time.perf_counter()
     client = await endpoint.client()
     while len(client.instance_ids()) < total:
@@ -142,76 +131,13 @@ async def _first_view_ms(url: str, path: str, total: int) -> float:
     return (time.perf_counter() - started) * 1e3
 
 
-def events_per_s(url: str, nats: str | None, total: int) -> tuple[float, int]:
-    """Let one process publish so many events as fast as it can before a subscriber in another.
-
-    Returns how many arrived a second, and how many in all. They are its forward pass metrics, of
-    some 400 bytes; it has no others for Python.
-    """
-    with child(_hear, url, nats) as reader:
-        reader.recv()
-        with child(_burst, url, nats, total) as writer:
-            reader.recv()  # one that is sent each second when idle: it is connected
-            writer.send(None)
-            began: float = writer.recv()
-            arrivals: list[float] = reader.recv()
-    return len(arrivals) / (arrivals[-1] - began), len(arrivals)
-
-
-def _burst(pipe: Connection, url: str, nats: str | None, total: int) -> None:
-    asyncio.run(_publish(pipe, url, nats, total))
-
-
-async def _publish(pipe: Connection, url: str, nats: str | None, total: int) -> None:
-    runtime = _runtime(url, nats)
-    from dynamo.llm import FpmDirectPublisher  # noqa: PLC0415 - reads its environment now
-
-    publisher = FpmDirectPublisher(runtime.endpoint(_PATH), "w", 1)
-    await asyncio.to_thread(pipe.recv)
-    pipe.send(time.monotonic())
-    for _ in range(total):
-        publisher.publish(**_METRICS, wall_time_secs=time.monotonic())
-    await asyncio.to_thread(pipe.recv)
-
-
-def _hear(pipe: Connection, url: str, nats: str | None) -> None:
-    asyncio.run(_listen(pipe, url, nats))
-
-
-async def _listen(pipe: Connection, url: str, nats: str | None) -> None:
-    runtime = _runtime(url, nats)
-    from dynamo.llm import FpmEventSubscriber  # noqa: PLC0415 - reads its environment now
-
-    subscriber = FpmEventSubscriber(runtime.endpoint(_PATH))
-    pipe.send(None)
-    arrivals: list[float] = []
-
-    def hear() -> None:
-        is_first = True
-        while (payload := subscriber.recv()) is not None:
-            if _wall_time(payload):
-                arrivals.append(time.monotonic())
-            elif is_first:
-                is_first = False
-                pipe.send(None)
-
-    threading.Thread(target=hear, daemon=True).start()
-    while not arrivals or time.monotonic() - arrivals[-1] < _QUIET_S:
-        await asyncio.sleep(_QUIET_S / 4)
-    pipe.send(arrivals)
-
-
-def _wall_time(payload: bytes) -> float:
-    """Return the time that a metric carries; 0 in those that are sent when nothing happens."""
-    at = payload.find(_WALL_TIME)
-    return struct.unpack_from(">d", payload, at + len(_WALL_TIME))[0] if at >= 0 else 0.0
-
-
-def _runtime(url: str, nats: str | None = None) -> DistributedRuntime:
-    """Begin a runtime; it lasts as long as its process."""
+def begin(url: str, nats: str | None = None, ttl_s: float | None = None) -> DistributedRuntime:
+    """Begin a runtime; it lasts as long as its process. Without `ttl_s` the peer chooses."""
     os.environ |= dict.fromkeys(_HOSTS, "127.0.0.1")
     if nats is not None:
         os.environ |= {"DYN_EVENT_PLANE": "nats", "NATS_SERVER": nats}
+    if ttl_s is not None:
+        os.environ["ETCD_LEASE_TTL"] = f"{ttl_s:g}"
     os.environ |= {"DYN_LOG": "error", "ETCD_ENDPOINTS": url.replace("etcd://", "http://")}
     from dynamo.runtime import DistributedRuntime  # noqa: PLC0415 - reads its environment now
 

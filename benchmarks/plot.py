@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from math import ceil, floor, log10
 from typing import TYPE_CHECKING
+
+from drawing import COLOURS, END, MIDDLE, picture, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +15,6 @@ if TYPE_CHECKING:
 
 _WIDTH, _HEIGHT = 640, 340
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 62, 52
-_COLOURS = ("#4f46e5", "#059669", "#64748b")
-_HEAD = (
-    f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
-    'font-family="DejaVu Sans, Arial, sans-serif" font-size="12" fill="#475569">'
-)
-_MIDDLE, _END = 'text-anchor="middle"', 'text-anchor="end"'
 _STEPS = (1, 2, 2.5, 5, 10)
 _MOST_TICKS = 6
 
@@ -47,16 +42,14 @@ class Plot:
 
         below = _HEIGHT - _BOTTOM + 18
         parts = [
-            f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
-            _text(_LEFT, 24, self.title, 'font-size="14" font-weight="600" fill="#1e293b"'),
             *(_grid(tick, height_of(tick)) for tick in ticks),
-            *(_text(at(x, ticks[-1])[0], below, f"{x:,.0f}", _MIDDLE) for x in sizes),
-            _text(_WIDTH / 2, _HEIGHT - 10, self.x, _MIDDLE),
-            _text(10, 46, self.y),
+            *(text(at(x, ticks[-1])[0], below, f"{x:,.0f}", MIDDLE) for x in sizes),
+            text(_WIDTH / 2, _HEIGHT - 10, self.x, MIDDLE),
+            text(10, 46, self.y),
             *self._bound(height_of),
             *self._drawn(at),
         ]
-        return f"{_HEAD}\n{chr(10).join(parts)}\n</svg>\n"
+        return picture(_WIDTH, _HEIGHT, self.title, _LEFT, parts)
 
     def _vertical(self) -> tuple[list[float], Callable[[float], float]]:
         """Return the ticks of the vertical axis, and where a value is."""
@@ -81,20 +74,20 @@ class Plot:
         y = place(self.bound[0])
         return [
             _across(y, 'stroke="#dc2626" stroke-dasharray="5 4"'),
-            _text(_WIDTH - _RIGHT, y - 5, self.bound[1], f'{_END} fill="#dc2626"'),
+            text(_WIDTH - _RIGHT, y - 5, self.bound[1], f'{END} fill="#dc2626"'),
         ]
 
     def _drawn(self, at: Callable[[float, float], tuple[float, float]]) -> list[str]:
         parts: list[str] = []
         left = _LEFT
-        for (name, points), colour in zip(self.lines.items(), _COLOURS, strict=False):
+        for (name, points), colour in zip(self.lines.items(), COLOURS, strict=False):
             spots = [at(x, y) for x, y in points]
             path = " ".join(f"{x:.1f},{y:.1f}" for x, y in spots)
             parts += [
                 f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>',
                 *(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>' for x, y in spots),
                 f'<circle cx="{left + 5}" cy="42" r="4" fill="{colour}"/>',
-                _text(left + 14, 46, name),
+                text(left + 14, 46, name),
             ]
             left += 28 + 7 * len(name)
         return parts
@@ -105,12 +98,8 @@ def _height(share: float) -> float:
 
 
 def _grid(value: float, y: float) -> str:
-    return _across(y, 'stroke="#e2e8f0"') + _text(_LEFT - 8, y + 4, f"{value:,.10g}", _END)
+    return _across(y, 'stroke="#e2e8f0"') + text(_LEFT - 8, y + 4, f"{value:,.10g}", END)
 
 
 def _across(y: float, style: str) -> str:
     return f'<path d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}" {style}/>'
-
-
-def _text(x: float, y: float, text: str, style: str = "") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{escape(text)}</text>'

@@ -1,8 +1,10 @@
-"""Measure the daemon, with raw pyzmq beside it as the ceiling.
+"""Measure the daemon, with raw pyzmq beside it as the ceiling, and the peer system as the measure.
 
 Figures are medians of rounds. Everything runs in processes of its own on free loopback ports.
 
-usage: python benchmarks/run.py [--quick] [--only NAME] [--json FILE]
+usage: python benchmarks/run.py [--quick] [--only NAME …] [--json FILE]
+
+With --only, other results that FILE has stay in it.
 """
 
 from __future__ import annotations
@@ -21,7 +23,11 @@ from fanout import fanout
 from figures import table
 from growth import growth
 from machine import Usage, describe
+from memory import memory
 from on_etcd import on_etcd
+from peer import must_be_installed
+from races import races
+from removal import removal
 from scale import Scale
 from transport import transport
 from visible import visible
@@ -39,12 +45,16 @@ BENCHMARKS: Mapping[str, Callable[[Scale], Sequence[Figure]]] = {
     "growth": growth,
     "fanout": fanout,
     "on_etcd": on_etcd,
+    "removal": removal,
+    "races": races,
     "events": events,
+    "memory": memory,
 }
 
 
 def measured(name: str, scale: Scale) -> Mapping[str, object]:
     """Run one benchmark, print its table, and return its figures for programs."""
+    when = datetime.now(UTC).isoformat(timespec="seconds")
     began, usage = time.monotonic(), Usage()
     rows = [figure.as_json() for figure in BENCHMARKS[name](scale)]
     took_s, others = time.monotonic() - began, usage.of_others()
@@ -56,29 +66,37 @@ def measured(name: str, scale: Scale) -> Mapping[str, object]:
         print(f"  {'  '.join(cells)}".rstrip(), flush=True)
     return {
         "benchmark": name,
+        "when": when,
+        "is_quick": scale.is_quick,
         "took_s": round(took_s, 1),
         "cores_used_by_others": round(others, 2),
         "figures": rows,
     }
 
 
+def kept(file: Path) -> dict[str, Mapping[str, object]]:
+    """Return the results that a file has, by name."""
+    if not file.exists():
+        return {}
+    return {result["benchmark"]: result for result in json.loads(file.read_text())["results"]}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="little of it, to see that it works")
-    parser.add_argument("--only", choices=BENCHMARKS, help="one benchmark")
+    parser.add_argument("--only", choices=BENCHMARKS, nargs="+", help="these of the benchmarks")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     options = parser.parse_args()
-    about = {
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "is_quick": options.quick,
-        **describe(),
-    }
+    must_be_installed()
+    about = describe()
     print(", ".join(f"{name} {value}" for name, value in about.items()))
-    names = [options.only] if options.only else list(BENCHMARKS)
-    results = [measured(name, Scale(options.quick)) for name in names]
-    if options.json:
-        text = json.dumps({"about": about, "results": results}, indent=1, ensure_ascii=False)
-        options.json.write_text(text + "\n")
+    found = kept(options.json) if options.json and options.only else {}
+    for name in options.only or BENCHMARKS:
+        found[name] = measured(name, Scale(options.quick))
+        if options.json:  # each time, so that an interrupted run loses only the rest
+            results = [found[name] for name in BENCHMARKS if name in found]
+            text = json.dumps({"about": about, "results": results}, indent=1, ensure_ascii=False)
+            options.json.write_text(text + "\n")
     return 0
 
 

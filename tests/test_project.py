@@ -139,14 +139,15 @@ def test_the_programs_are_installed_under_their_names():
 
 def test_what_a_backend_needs_is_an_extra_of_its_own_and_all_has_every_one():
     extras = PROJECT["optional-dependencies"]
-    assert extras.keys() == {"http", "etcd", "nats", "models", "fast", "all", "test", "dev"}
+    backends, ours = {"http", "etcd", "nats", "models", "fast"}, {"peers", "test", "dev"}
+    assert extras.keys() == backends | ours | {"all"}
     assert extras["all"] == ["discoveryd[http,etcd,nats,models,fast]"]
     assert requirement_names(PROJECT["dependencies"]) == {"click", "msgpack", "orjson", "pyzmq"}
 
 
 @pytest.mark.parametrize(
     ("lock", "extras"),
-    [("run", ("http", "fast")), ("dev", ("http", "fast", "test", "dev"))],
+    [("run", ("http", "fast")), ("dev", ("http", "fast", "peers", "test", "dev"))],
     ids=["run", "dev"],
 )
 def test_every_requirement_is_locked(lock, extras):

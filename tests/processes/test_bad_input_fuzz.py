@@ -192,7 +192,7 @@ def core() -> Iterator[tuple[asyncio.Runner, Core]]:
         yield runner, found
 
 
-@settings(derandomize=True, max_examples=2000)
+@settings(derandomize=True, max_examples=500)
 @given(which=st.integers(0, 13), changes=st.lists(CHANGES, min_size=1, max_size=4))
 def test_a_request_with_its_structure_changed_gets_a_typed_answer(
     core: tuple[asyncio.Runner, Core], which: int, changes: list[Change]

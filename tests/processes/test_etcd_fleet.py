@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tests.support.processes import Program
 
 FLEET = EndpointQuery(namespace="fleet")
+# What happens to etcd itself is between it and the daemons, however workers reach them.
+OVER_ZMQ = pytest.mark.parametrize("way", ["zmq"], indirect=True)
 
 
 @pytest.fixture
@@ -149,6 +151,7 @@ async def aside(work: object, *args: object) -> None:
     await asyncio.to_thread(work, *args)  # type: ignore[arg-type]
 
 
+@OVER_ZMQ
 async def test_etcd_that_is_killed_and_comes_back_after_five_seconds_removes_nobody(own, way):
     async with fleet(own, way, ttl_s=10.0, daemons=2, workers=5) as f:
         await aside(own.kill)
@@ -163,6 +166,7 @@ async def test_etcd_that_is_killed_and_comes_back_after_five_seconds_removes_nob
         assert f.removals == []
 
 
+@OVER_ZMQ
 async def test_etcd_that_stands_still_for_five_seconds_removes_nobody(own, way):
     async with fleet(own, way, ttl_s=10.0, daemons=2, workers=5) as f:
         own.pause()
@@ -172,6 +176,7 @@ async def test_etcd_that_stands_still_for_five_seconds_removes_nobody(own, way):
         assert f.removals == []
 
 
+@OVER_ZMQ
 async def test_a_compaction_while_a_daemon_stands_still_removes_nobody(own, way):
     async with fleet(own, way, ttl_s=4.0, daemons=2, workers=5) as f:
         f.daemons[0].send_signal(signal.SIGSTOP)
@@ -204,6 +209,7 @@ async def test_daemons_that_were_all_away_for_longer_than_the_ttl_remove_nobody(
         assert f.removals == []
 
 
+@OVER_ZMQ
 async def test_an_etcd_that_lost_everything_is_filled_again(own, way):
     async with fleet(own, way, ttl_s=4.0, daemons=2, workers=5) as f:
         await aside(own.kill)
@@ -212,6 +218,7 @@ async def test_an_etcd_that_lost_everything_is_filled_again(own, way):
         await f.settle()
 
 
+@OVER_ZMQ
 async def test_an_etcd_restored_from_an_older_backup_is_put_right(own, way):
     async with fleet(own, way, ttl_s=10.0, daemons=2, workers=5) as f:
         gone = f.workers.pop()

@@ -89,7 +89,7 @@ async def test_of_racing_models_exactly_one_wins_and_no_loser_is_ever_seen():
     port = free_ports()
     url = f"zmq://127.0.0.1:{port}"
     async with daemon(port):
-        assert await run_races(200, 1, [url], [url]) == []
+        assert await run_races(100, 1, [url], [url]) == []
 
 
 async def test_without_the_conflict_rule_the_same_races_show_it():
@@ -105,4 +105,4 @@ async def test_so_it_is_with_contenders_at_three_daemons_on_one_etcd_and_without
     async with AsyncExitStack() as stack:
         for port in ports:
             await stack.enter_async_context(daemon(port, "--store", store))
-        assert await run_races(300, 3, [*urls, store], [*urls, store]) == []
+        assert await run_races(100, 3, [*urls, store], [*urls, store]) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import subprocess
 import threading
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 BYSTANDER_ID = 0xB157
 TTL_S = 5.0  # short, so that a keep-alive that fails is soon a registration that is gone
+BUSY_S = 1.0  # a beat's interval
 UP = ["serving http", "listening", "serving"]
 """What a daemon logs that nobody tells to stop."""
 
@@ -34,14 +36,10 @@ MINE = discovery.EndpointQuery(namespace="bystander")
 class Bystander:
     """A client with a registration and a stream, on a loop and a thread of its own."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, daemon: int) -> None:
+        self._url, self._daemon = url, daemon
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="bystander")
-        self._up = asyncio.Event()
-        self._events: asyncio.Queue[Event] = asyncio.Queue()
-        self._states: set[StreamState] = set()
-        self._looks = 0
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -55,17 +53,33 @@ class Bystander:
         self._loop.close()
 
     def notices_nothing(self) -> None:
-        """Fail if anything has happened to it since it began, or if it cannot register at once."""
-        self._run(self._notices_nothing())
+        """Fail if anything has happened to it since the last look, or if it cannot register.
+
+        After a failure it begins anew, so that the next look is about what comes after.
+        """
+        try:
+            self._run(self._notices_nothing())
+        except BaseException:
+            self._run(self._end())
+            self._run(self._begin())
+            raise
 
     def hears_beats(self, count: int) -> None:
         """Wait until the daemon has proven its view so many times more."""
         self._run(self._hears_beats(count))
 
     def _run(self, coro: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(coro, self._loop).result(PATIENCE_S)
+        running = asyncio.run_coroutine_threadsafe(coro, self._loop)
+        try:
+            running.result(PATIENCE_S)
+        finally:
+            running.cancel()
 
     async def _begin(self) -> None:
+        self._up = asyncio.Event()
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._states: set[StreamState] = set()
+        self._looks = 0
         self._life = self._loop.create_task(self._live())
         up = self._loop.create_task(self._up.wait())
         await asyncio.wait([up, self._life], return_when=asyncio.FIRST_COMPLETED)
@@ -77,14 +91,21 @@ class Bystander:
         await asyncio.wait([self._life])
 
     async def _live(self) -> None:
-        way_in = discovery.connect(self._url, instance_id=BYSTANDER_ID, lease_ttl_s=TTL_S)
+        way_in = discovery.connect(
+            self._url,
+            instance_id=BYSTANDER_ID,
+            lease_ttl_s=TTL_S,
+            connect_timeout_s=PATIENCE_S,
+            request_timeout_s=PATIENCE_S,
+        )
         async with way_in as self._d, self._d.watch(MINE) as self._stream:
             await self._stream.synced()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._note_events())
                 group.create_task(self._note_states())
                 await self._register("first")
-                self._before = self._troubles()
+                self._before, self._silences = self._troubles(), self._silent()
+                self._waited_s = self._kept_waiting()
                 self._up.set()
 
     async def _note_events(self) -> None:
@@ -99,9 +120,13 @@ class Bystander:
     def _troubles(self) -> tuple[object, ...]:
         here = self._d._here
         follower = here.upstreams._by_scope[MINE.scope].follower.counters
-        losses = (follower.gaps, follower.corruptions, follower.overflows, follower.snapshots)
-        registered = (here.session.losses, here.session.failures)
-        return (here.connection.reconnects, here.upstreams.rejected, losses, registered)
+        losses = (follower.gaps, follower.corruptions, follower.overflows)
+        return (losses, here.session.losses, here.session.failures)
+
+    def _silent(self) -> tuple[int, ...]:
+        here = self._d._here
+        follower = here.upstreams._by_scope[MINE.scope].follower.counters
+        return (here.connection.reconnects, here.upstreams.rejected, follower.snapshots)
 
     async def _notices_nothing(self) -> None:
         assert self._events.empty(), self._events.get_nowait()
@@ -113,9 +138,30 @@ class Bystander:
         assert (gone.id, gone.cause) == (added.id, Cause.UNREGISTERED)
         assert [one.endpoint for one in self._stream.instances.values()] == ["first"]
         assert self._troubles() == self._before
-        assert self._states == {StreamState.LIVE}, self._states
+        self._was_served_all_the_time()
         assert self._d.state is ConnectionState.CONNECTED
         assert f"{BYSTANDER_ID:x}" in [lease["id"] for lease in await self._d.leases()]
+
+    def _was_served_all_the_time(self) -> None:
+        """Fail if the daemon was silent for seconds, unless nobody got a core of the machine.
+
+        Silence makes a stream stale, and its client look for another daemon.
+        """
+        states, self._states = self._states, set()
+        before, self._silences = self._silences, self._silent()
+        waited_s, self._waited_s = self._waited_s, self._kept_waiting()
+        if self._waited_s - waited_s < BUSY_S:
+            assert states <= {StreamState.LIVE}, states
+            assert self._silences == before
+
+    def _kept_waiting(self) -> float:
+        """Return for how many seconds the daemon and this process could run and had no core."""
+        threads = [
+            thread
+            for pid in (self._daemon, os.getpid())
+            for thread in Path(f"/proc/{pid}/task").iterdir()
+        ]
+        return sum(map(_waited_ns, threads)) / 1e9
 
     async def _hears_beats(self, count: int) -> None:
         for _ in range(count):
@@ -216,11 +262,20 @@ def door(folder: Path, files: int | None = None) -> Iterator[Door]:
     ):
         try:
             _wait_until_up(http)
-            with Bystander(f"zmq://127.0.0.1:{port}") as bystander:
+            with Bystander(f"zmq://127.0.0.1:{port}", process.pid) as bystander:
                 yield Door(port, http, process, log, bystander)
         finally:
             process.terminate()
             assert process.wait(PATIENCE_S) == 0, log.read_text()
+
+
+def _waited_ns(thread: Path) -> int:
+    try:
+        return int(
+            (thread / "schedstat").read_text().split()[1]
+        )  # its second: time on a run queue (sched-stats.rst)
+    except (FileNotFoundError, ProcessLookupError):  # ended since
+        return 0
 
 
 def _wait_until_up(http: int) -> None:
