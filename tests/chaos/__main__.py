@@ -12,8 +12,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.chaos.planting import BUG
 from tests.chaos.run import play
 from tests.chaos.schedule import drawn
+from tests.simulation.bugs import planted
 
 _OWN_MOUNTS = "DISCOVERYD_CHAOS_HAS_ITS_OWN_MOUNTS"
 _DISK_BYTES = 1 << 20
@@ -25,8 +27,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="of the first run; default: by the clock")
     parser.add_argument("--runs", type=int, default=1, help="how many, one after the other")
     parser.add_argument("--seconds", type=float, default=45.0, help="of faults in each run")
+    parser.add_argument("--bug", help="plant this one of the simulation's into every process")
     parser.add_argument("--plan", action="store_true", help="only print what would happen")
     arguments = parser.parse_args()
+    if arguments.bug:
+        with planted(arguments.bug):  # whether it is known is told here and not by every process
+            os.environ[BUG] = arguments.bug
     first = int(time.time()) if arguments.seed is None else arguments.seed
     for seed in range(first, first + arguments.runs):
         schedule = drawn(seed, arguments.seconds)

@@ -1,4 +1,4 @@
-"""discoveryd in memory, which writes down every revision of its store.
+"""discoveryd; in memory it writes down every revision of its store.
 
 usage: python -m tests.chaos.daemon LOG FLAG…
 """
@@ -14,6 +14,7 @@ from discovery.daemon import main
 from discovery.store import Batch
 from discovery.stores.history import History
 from discovery.stores.memory import MemoryStore
+from tests.chaos.planting import planted_as_told
 from tests.chaos.recording import Log
 
 if TYPE_CHECKING:
@@ -41,4 +42,5 @@ def write_down(log: Log) -> None:
 
 if __name__ == "__main__":
     write_down(Log(Path(sys.argv.pop(1))))
-    sys.exit(main())
+    with planted_as_told():
+        sys.exit(main())

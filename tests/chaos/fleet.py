@@ -7,18 +7,18 @@ import random
 import sys
 import time
 import urllib.request
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.chaos.etcdlog import EtcdLog
 from tests.chaos.life import live
-from tests.chaos.schedule import DAEMONS, ROUTERS, TTL_S, WORKERS
+from tests.chaos.schedule import DAEMONS, ROUTERS, TTL_S, WAYS_HURT, WORKERS
 from tests.chaos.ways import open_way
 from tests.support.etcd import Etcd
 from tests.support.nats import Nats
-from tests.support.processes import DISCOVERYD, PATIENCE_S, free_ports
+from tests.support.processes import PATIENCE_S, free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -58,6 +58,8 @@ class Actor:
         """How often it ended by itself, since it could not begin."""
         self._supervision: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
+        self.befalling = asyncio.Lock()
+        """Held while a fault of the process itself lasts, which may be longer than planned."""
 
     @property
     def place(self) -> Path:
@@ -230,8 +232,7 @@ class Fleet:
             *("--http", f"127.0.0.1:{self.health[actor.index]}", "--log-level", "info"),
         )
         if self.etcd:
-            store = f"etcd://127.0.0.1:{actor.way.ports[self.etcd.port]}"
-            return (*DISCOVERYD, *flags, "--store", store)
+            flags += ("--store", f"etcd://127.0.0.1:{actor.way.ports[self.etcd.port]}")
         return (sys.executable, "-m", "tests.chaos.daemon", log, *flags)
 
     def _url(self, actor: Actor) -> str:
@@ -258,10 +259,11 @@ class Fleet:
 
     async def befall(self, fault: Fault) -> None:
         """Let it happen, and be over again after its time."""
-        began_at = time.monotonic()
         actor = self.actors.get(fault.whom)
-        life = actor.lives if actor else 0
-        await self._deeds[fault.what](self, fault)
+        is_of_process = actor and fault.what not in WAYS_HURT
+        async with actor.befalling if is_of_process else nullcontext():
+            began_at, life = time.monotonic(), actor.lives if actor else 0
+            await self._deeds[fault.what](self, fault)
         self.befell.append(Befell(began_at, time.monotonic(), fault.what, fault.whom, life))
 
     async def _kill(self, fault: Fault) -> None:

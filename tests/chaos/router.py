@@ -16,6 +16,7 @@ from discovery import EndpointQuery, EventChannelQuery, ModelQuery, Removed
 from discovery.clock import monotonic_s
 from discovery.errors import DiscoveryError
 from discovery.followed import Sink
+from tests.chaos.planting import planted_as_told
 from tests.chaos.proxied import beside_requests, log_everything
 from tests.chaos.recording import Log, Wrong, seen
 
@@ -109,6 +110,7 @@ async def main(url: str, codec: str, log: str) -> None:
 if __name__ == "__main__":
     log_everything()
     try:
-        asyncio.run(main(*sys.argv[1:]))
+        with planted_as_told():
+            asyncio.run(main(*sys.argv[1:]))
     except DiscoveryError as error:
         sys.exit(f"router: {error}")

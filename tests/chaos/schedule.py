@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-TTL_S = 5.0
+TTL_S = 6.0  # twice the silence after which a NATS server is left (docs/operator.md)
 DAEMONS, WORKERS, ROUTERS = 3, 6, 4
 _LEAD_S = 1.0  # between two faults of one process
 
@@ -52,7 +52,7 @@ _PROCESS: Mapping[str, tuple[float, float]] = {
     "killed": (0.5, 8.0),
     "stands still": (0.5, 9.0),
 }
-_WAY: Mapping[str, tuple[float, float]] = {
+WAYS_HURT: Mapping[str, tuple[float, float]] = {
     "connections cut": (0.1, 5.0),
     "connections slow": (2.0, 6.0),
     "connections silent": (1.0, 8.0),
@@ -91,7 +91,7 @@ def _kinds(*, is_memory: bool) -> list[tuple[str, Sequence[str], tuple[float, fl
     for what, span in _PROCESS.items():
         kinds += [(what, group, span) for group in (daemons, workers, routers)]
         kinds += [(what, [server], span) for server in servers]
-    for what, span in _WAY.items():
+    for what, span in WAYS_HURT.items():
         clients = [workers, routers] if is_memory else [daemons, workers, routers]
         kinds += [(what, group, span) for group in clients]
     kinds += [(what, daemons, span) for what, span in _DAEMON.items()]
@@ -104,7 +104,7 @@ def _kinds(*, is_memory: bool) -> list[tuple[str, Sequence[str], tuple[float, fl
 
 def _place(what: str, target: str) -> str:
     """Return what can suffer one fault at a time: a process, or its way."""
-    if what in _WAY:
+    if what in WAYS_HURT:
         return f"way of {target}"
     return f"clock of {target}" if what == _CLOCK else target
 

@@ -22,6 +22,7 @@ from discovery.errors import (
     UnavailableError,
 )
 from discovery.keys import format_key
+from tests.chaos.planting import planted_as_told
 from tests.chaos.proxied import beside_requests, log_everything
 from tests.chaos.recording import Did, Log
 from tests.simulation import wishes
@@ -144,6 +145,7 @@ async def main(url: str, codec: str, ttl_s: str, instance_id: str, seed: str, lo
 if __name__ == "__main__":
     log_everything()
     try:
-        asyncio.run(main(*sys.argv[1:]))
+        with planted_as_told():
+            asyncio.run(main(*sys.argv[1:]))
     except DiscoveryError as error:
         sys.exit(f"worker: {error}")
