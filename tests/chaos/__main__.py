@@ -10,15 +10,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.chaos.planting import BUG
 from tests.chaos.run import play
 from tests.chaos.schedule import drawn
 from tests.simulation.bugs import planted
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.chaos.schedule import Schedule
+
 _OWN_MOUNTS = "DISCOVERYD_CHAOS_HAS_ITS_OWN_MOUNTS"
 _DISK_BYTES = 1 << 20
+_MOST_BLAMES = 20
 
 
 def main() -> int:
@@ -38,46 +46,49 @@ def main() -> int:
         schedule = drawn(seed, arguments.seconds)
         if arguments.plan:
             print(*schedule.lines(), sep="\n")
-        elif not _run(seed, arguments.seconds):
+        elif not _run(schedule):
             return 1
     return 0
 
 
-def _run(seed: int, seconds: float) -> bool:
+def _run(schedule: Schedule) -> bool:
     """Play one schedule; say what it was, and when it went wrong also how to repeat it."""
-    schedule = drawn(seed, seconds)
     print(*schedule.lines(), sep="\n", flush=True)
+    began = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    try:
+        with _small_disk(folder) as disk:
+            result = asyncio.run(play(schedule, folder, disk, lambda text: print(text, flush=True)))
+    except BaseException:
+        print(f"what was written is in {folder}; again: {_again(schedule)}", flush=True)
+        raise
+    print(", ".join(f"{name} {count}" for name, count in sorted(result.counts.items())))
+    print(*result.broken[:_MOST_BLAMES], sep="\n")
+    took = f"seed {schedule.seed}: {len(result.broken)} broken, {time.monotonic() - began:.0f} s"
+    if result.broken:
+        print(f"{took}; what was written is in {folder}; again: {_again(schedule)}", flush=True)
+        return False
+    shutil.rmtree(folder)
+    print(f"{took}; healed {result.healed_s:.1f} s after the last fault", flush=True)
+    return True
+
+
+@contextmanager
+def _small_disk(folder: Path) -> Iterator[Path]:
+    """Mount a disk for logs that can be filled; what is in it at the end is copied to `logs`."""
     disk = folder / "disk"
     disk.mkdir()
     size = f"size={_DISK_BYTES}"
     subprocess.run(["mount", "-t", "tmpfs", "-o", size, "none", str(disk)], check=True)
-    began = time.monotonic()
     try:
-        result = asyncio.run(play(schedule, folder, disk, lambda text: print(text, flush=True)))
-    except BaseException:
-        print(f"seed {seed}: what was written is in {folder}", flush=True)
-        raise
+        yield disk
     finally:
         shutil.copytree(disk, folder / "logs")
-        for fd in Path("/proc").glob("[0-9]*/fd/*"):
-            try:
-                to = os.readlink(fd)
-            except OSError:
-                continue
-            if str(disk) in to:
-                print("HOLDS", fd, to, Path(f"/proc/{fd.parts[2]}/cmdline").read_bytes(), flush=True)
-        subprocess.run(["umount", str(disk)], check=True)
-    print(", ".join(f"{name} {count}" for name, count in sorted(result.counts.items())))
-    took_s = time.monotonic() - began
-    if result.broken:
-        print(*result.broken[:20], sep="\n")
-        print(f"seed {seed}: {len(result.broken)} broken; what was written is in {folder}")
-        print(f'again: make chaos ARGS="--seed {seed} --seconds {seconds:g}"', flush=True)
-        return False
-    shutil.rmtree(folder)
-    print(f"seed {seed}: healed in {result.healed_s:.1f} s, nothing was broken ({took_s:.0f} s)", flush=True)
-    return True
+        subprocess.run(["umount", str(disk)], check=True)  # fails if somebody was left behind
+
+
+def _again(schedule: Schedule) -> str:
+    return f'make chaos ARGS="--seed {schedule.seed} --seconds {schedule.lasts_s:g}"'
 
 
 def _with_own_mounts() -> None:

@@ -6,7 +6,7 @@ import threading
 from itertools import groupby
 from operator import attrgetter
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import grpc
 
@@ -39,7 +39,7 @@ class EtcdLog:
         self._channel: grpc.Channel | None = None
         self._thread = threading.Thread(target=self._follow, name="log of etcd")
 
-    def __enter__(self) -> EtcdLog:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -65,9 +65,7 @@ class EtcdLog:
         watch = self._channel.stream_stream(
             WATCH.path, pb.WatchRequest.SerializeToString, pb.WatchResponse.FromString
         )
-        create = pb.WatchCreateRequest(
-            key=b"\0", range_end=b"\0", start_revision=self.revision + 1
-        )
+        create = pb.WatchCreateRequest(key=b"\0", range_end=b"\0", start_revision=self.revision + 1)
         calls.put(pb.WatchRequest(create_request=create))
         with self._channel:
             for answer in watch(iter(calls.get, None)):
@@ -106,5 +104,3 @@ class EtcdLog:
             why = said.get(name) or end or _NOT_SAID
             return Change(name, None, why.cause, why.detail)
         return Change(name, self._keys.entry(name, event.kv))
-
-

@@ -7,10 +7,12 @@ import random
 import sys
 import time
 import urllib.request
+from collections import defaultdict
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from shutil import disk_usage
+from typing import TYPE_CHECKING, Any, Self
 
 from tests.chaos.etcdlog import EtcdLog
 from tests.chaos.life import live
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
     from tests.chaos.schedule import Fault, Schedule
     from tests.chaos.ways import Way
 
-FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 _STEP_S = 3600
+_SMALL_BYTES = 16 << 20
 _RESTARTS_AFTER_S = 0.3
 
 
@@ -58,8 +60,6 @@ class Actor:
         """How often it ended by itself, since it could not begin."""
         self._supervision: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
-        self.befalling = asyncio.Lock()
-        """Held while a fault of the process itself lasts, which may be longer than planned."""
 
     @property
     def place(self) -> Path:
@@ -126,8 +126,9 @@ def _with_own_clock(file: Path) -> dict[str, str]:
     What it measures times with stays as it is, as on a machine whose clock somebody sets.
     """
     file.touch()
+    (library,) = Path("/usr/lib").glob("*/faketime/libfaketime.so.1")  # of Debian's libfaketime
     return {
-        "LD_PRELOAD": FAKETIME,
+        "LD_PRELOAD": str(library),
         "FAKETIME_TIMESTAMP_FILE": str(file),
         "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
@@ -148,10 +149,12 @@ class Fleet:
         self.nats = Nats(folder)
         self.etcd = None if schedule.is_memory else Etcd(folder)
         self.log: EtcdLog | None = None
+        self._compacted = 0
         self._rng = random.Random(f"{schedule.seed}/fleet")
+        self._befalling: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._stack = AsyncExitStack()
 
-    async def __aenter__(self) -> Fleet:
+    async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             self.nats.start()
             stack.callback(self.nats.kill)
@@ -260,8 +263,8 @@ class Fleet:
     async def befall(self, fault: Fault) -> None:
         """Let it happen, and be over again after its time."""
         actor = self.actors.get(fault.whom)
-        is_of_process = actor and fault.what not in WAYS_HURT
-        async with actor.befalling if is_of_process else nullcontext():
+        one_by_one = nullcontext() if fault.what in WAYS_HURT else self._befalling[fault.whom]
+        async with one_by_one:  # what takes longer than planned must not meet what comes next
             began_at, life = time.monotonic(), actor.lives if actor else 0
             await self._deeds[fault.what](self, fault)
         self.befell.append(Befell(began_at, time.monotonic(), fault.what, fault.whom, life))
@@ -323,6 +326,7 @@ class Fleet:
         way.mend()
 
     async def _fill_disk(self, fault: Fault) -> None:
+        assert disk_usage(self.disk).total < _SMALL_BYTES, "not a disk of our own"
         ballast = self.disk / "ballast"
         with ballast.open("wb", buffering=0) as file:
             try:
@@ -337,16 +341,22 @@ class Fleet:
         self.actors[fault.whom].step_clock(self._rng.choice((-_STEP_S, _STEP_S)))
 
     async def _compact(self, _: Fault) -> None:
-        assert self.etcd
-        assert self.log
+        at = await self.logged()
+        if at > self._compacted:
+            self._compacted = at
+            await asyncio.to_thread(self.etcd.ctl, "compact", str(at))
+
+    async def logged(self) -> int:
+        """Wait until the log of etcd has all that was written; return up to which revision."""
         async with asyncio.timeout(PATIENCE_S):
             status = await asyncio.to_thread(
                 self.etcd.ctl, "endpoint", "status", "--write-out", "fields"
             )
-            (at,) = [row.split()[-1] for row in status.splitlines() if row.startswith('"Revision"')]
-            while self.log.revision < int(at):
+            rows = [row.split() for row in status.splitlines()]
+            (at,) = [int(row[-1]) for row in rows if row[:1] == ['"Revision"']]
+            while self.log.revision < at:
                 await asyncio.sleep(0.01)
-        await asyncio.to_thread(self.etcd.ctl, "compact", at)
+        return at
 
     def _server(self, name: str) -> Any:
         return {"nats": self.nats, "etcd": self.etcd}.get(name)
@@ -366,11 +376,6 @@ class Fleet:
     }
 
     # ---- the end
-
-    async def wait_for_log(self) -> None:
-        """Let the log of etcd have all that was written."""
-        if self.etcd:
-            await self._compact(None)
 
     def records(self, role: str) -> list[Path]:
         """Return what all lives of a role wrote, in no order."""

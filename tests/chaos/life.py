@@ -7,13 +7,13 @@ import json
 import os
 import resource
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.support.processes import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 _ANSWERS_WITHIN_S = 60.0  # a worker first ends what it is doing
 
@@ -69,7 +69,7 @@ class Life:
     def exhaust_files(self) -> None:
         """Let it open nothing more."""
         self._files = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
-        most = len(os.listdir(f"/proc/{self.pid}/fd"))
+        most = len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
         resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (most, self._files[1]))
 
     def give_files(self) -> None:

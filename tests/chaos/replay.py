@@ -16,7 +16,6 @@ from tests.simulation.truth import Truth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from discovery.follower import StreamState
     from discovery.protocol import Item

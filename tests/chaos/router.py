@@ -84,9 +84,8 @@ class Ear:
             "scope": list(self._query.scope),
             "state": stream.state,
             "staleness_s": stream.staleness_s,
-            "has": {str(i): repr(one) for i, one in self._has.items()} == {
-                str(i): repr(one) for i, one in stream.instances.items()
-            },
+            "has": {str(i): repr(one) for i, one in self._has.items()}
+            == {str(i): repr(one) for i, one in stream.instances.items()},
             "ids": sorted(str(identity) for identity in stream.instances),
         }
 

@@ -46,7 +46,8 @@ async def play(schedule: Schedule, folder: Path, disk: Path, say: Callable[[str]
         calm_at = time.monotonic()
         owned, unwell = await _heal(fleet)
         healed_s = time.monotonic() - calm_at
-        await fleet.wait_for_log()
+        if fleet.log:
+            await fleet.logged()
         replay = Replay(fleet, began_at)
         replay.play()
         if unwell:

@@ -10,6 +10,7 @@ import json
 import random
 import sys
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,10 +102,9 @@ class Worker:
     async def _remove(self, key: str) -> None:
         spec = self.owned.pop(key)
         self._note("removes", [key])
-        try:
+        # If nobody answers now, it is taken back as soon as somebody does.
+        with suppress(UnavailableError, DeadlineExceededError):
             await self._d.unregister(spec.id(self._d.instance_id))
-        except (UnavailableError, DeadlineExceededError):
-            pass  # it is taken back as soon as somebody answers
 
     def note_failures(self) -> None:
         """Own no more what could not be put back."""
@@ -116,7 +116,9 @@ class Worker:
                 self.owned.pop(key, None)
         self._failed = len(failures)
 
-    def _note(self, what: str, keys: Sequence[str], detail: dict[str, object] | None = None) -> None:
+    def _note(
+        self, what: str, keys: Sequence[str], detail: dict[str, object] | None = None
+    ) -> None:
         self._log.write(Did(monotonic_s(), what, keys, detail))
 
 

@@ -130,7 +130,7 @@ async def asking_on(url):
 
 
 def test_an_end_that_nats_py_does_not_carry_through_is_noticed(own):
-    """Found by `make chaos`, seed 6: on uvloop it fails to write to what is closed, and gives up."""
+    """Found by `make chaos`, seed 6: on uvloop it fails to write to what is closed."""
 
     async def main() -> None:
         async with NatsConnection(parse_nats_address(only(own.url))) as connection:
