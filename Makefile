@@ -7,7 +7,7 @@ PYTHON ?= python3
 # `make test ARGS="-k lease -x"`, which leaves out the coverage gates.
 ARGS ?=
 # What the tests need besides python3-venv. Services are not started on installing.
-DEBIAN_TEST_PACKAGES := etcd-server etcd-client nats-server
+DEBIAN_TEST_PACKAGES := etcd-server etcd-client nats-server libfaketime
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,7 +21,7 @@ SANS_IO = $(shell sed -n '/^\[importlinter:contract:sans-io\]/,/^forbidden_modul
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test sim lint format bench lock proto clean
+.PHONY: help run demo test sim chaos lint format bench lock proto clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z]\+\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -50,6 +50,10 @@ endif
 
 sim: $(VENV)/.dev ## Play 2,000 fresh worlds against the core; ARGS="--seed N --trace" tells of one.
 	$(BIN)/python -m tests.simulation $(or $(ARGS),--campaign 2000)
+
+chaos: $(VENV)/.dev ## Let real faults befall real processes for a minute; ARGS="--seed N", "--runs 20".
+	@.ci/debian-packages $(DEBIAN_TEST_PACKAGES)
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 lint: $(VENV)/.dev ## Check format, style, types and the direction of imports.
 	$(BIN)/ruff format --check

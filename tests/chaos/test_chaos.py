@@ -18,7 +18,7 @@ from tests.chaos.replay import Replay
 from tests.chaos.schedule import drawn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.chaos.fleet import Fleet
@@ -84,7 +84,7 @@ class Played:
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     schedule = drawn(ON_ETCD, SECONDS)
     faults = [fault for fault in schedule.faults if fault.what != FULL_DISK]
     schedule = replace(schedule, faults=[f for f in faults if f.ends_s < SECONDS + 2])
@@ -100,7 +100,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
 
         patch.setattr(run, "Replay", Kept)
         result = asyncio.run(run.play(schedule, folder, disk, lambda _: None))
-    yield Played(result, *kept[0])
+    return Played(result, *kept[0])
 
 
 def test_a_run_with_real_faults_heals_and_nothing_is_broken(played):
@@ -136,10 +136,10 @@ def at_one(**fields: Callable[[Seen], Any]) -> Callable[[list[Any]], None]:
 
 
 def showing(change: Callable[[Seen], Seen]) -> Callable[[list[Any]], None]:
-    """Change the last record of a router that makes something known."""
+    """Change a record of a router that makes something known, when more is to come."""
 
     def do(records: list[Any]) -> None:
-        at = [i for i in seen(records) if any(s.item for s in records[i].shown)][-1]
+        at = next(i for i in seen(records) if any(s.item for s in records[i].shown))
         records[at] = change(records[at])
 
     return do
