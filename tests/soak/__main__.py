@@ -24,6 +24,7 @@ def main() -> int:
         streams=arguments.streams,
         changes_per_s=arguments.changes,
         ttl_s=arguments.ttl,
+        processes=arguments.processes,
         seed=int(time.time()) if arguments.seed is None else arguments.seed,
     )
     _say(str(plan))
@@ -59,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--streams", type=int, default=Plan.streams)
     parser.add_argument("--changes", type=float, default=Plan.changes_per_s, help="a second")
     parser.add_argument("--ttl", type=float, default=Plan.ttl_s, help="seconds, of leases")
+    parser.add_argument("--processes", type=int, default=Plan.processes, help="of each kind")
     parser.add_argument("--seed", type=int, help="of what workers and routers do; default: a new")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was found")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw it as SVG")

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from tests.support.etcd import Etcd
     from tests.support.processes import Program
 
-_PROCESSES = 4  # of workers, and of routers
 _DOOMED = 0.03  # of the workers are in a process that is killed without a word
 _LONGEST_LIFE_S = 20.0
 
@@ -36,6 +35,7 @@ class Plan:
     streams: int = 200
     changes_per_s: float = 25.0
     ttl_s: float = 10.0
+    processes: int = 4  # of workers, and of routers
     seed: int = 0
 
 
@@ -72,20 +72,21 @@ class Fleet:
     async def _add_daemon(self, stack: AsyncExitStack) -> None:
         self.ports.append(free_ports())
         self.http.append(f"127.0.0.1:{free_ports()}")
-        flags = ("--store", self.etcd.url, "--http", self.http[-1])
+        where = ("--store", self.etcd.url, "--http", self.http[-1])
+        flags = (*where, "--lease-recovery-s", str(self.plan.ttl_s))
         running_one = await stack.enter_async_context(daemon(self.ports[-1], *flags))
         self.programs[f"daemon {len(self.ports)}"] = running_one
 
     async def _add_parts(self, stack: AsyncExitStack) -> None:
         doomed = round(self.plan.workers * _DOOMED)
-        per_s = self.plan.changes_per_s / _PROCESSES
-        for n in range(_PROCESSES):
-            workers = _share(self.plan.workers - doomed, n)
+        per_s = self.plan.changes_per_s / self.plan.processes
+        for n in range(self.plan.processes):
+            workers = self._share(self.plan.workers - doomed, n)
             arguments = (self._url(n), self.plan.ttl_s, self._seed(), workers, per_s)
             program = await stack.enter_async_context(part("workers", *arguments))
             self.programs[f"workers {n + 1}"] = program
-        for n in range(_PROCESSES):
-            arguments = (self._url(n), self._seed(), _share(self.plan.streams, n))
+        for n in range(self.plan.processes):
+            arguments = (self._url(n + 1), self._seed(), self._share(self.plan.streams, n))
             program = await stack.enter_async_context(part("routers", *arguments))
             self.programs[f"routers {n + 1}"] = program
         for program in self._named("workers", "routers"):
@@ -96,6 +97,9 @@ class Fleet:
         """The daemons, another one first for every second process."""
         ports = self.ports if number % 2 == 0 else self.ports[::-1]
         return "zmq://" + ",".join(f"127.0.0.1:{port}" for port in ports)
+
+    def _share(self, count: int, number: int) -> int:
+        return len(range(number, count, self.plan.processes))
 
     def _seed(self) -> int:
         return self._rng.randrange(1 << 32)
@@ -151,7 +155,3 @@ class Calm:
     facts: dict[str, str]
     done: Counter[str]
     failures: list[str]
-
-
-def _share(count: int, number: int) -> int:
-    return len(range(number, count, _PROCESSES))

@@ -1,8 +1,10 @@
 """Whether what was sampled at still moments is flat.
 
 At each still moment the fleet has the same size, so what differs between moments is the change of
-the whole. The first quarter is a warm-up, in which the daemon's history of 20,000 revisions fills,
-
+the whole. The first quarter is a warm-up: the daemon's history of 20,000 revisions fills, and so do
+the queues of ZMQ, each of which has two blocks of 256 messages that it fills in turn. Then half of
+the time lies between the middles of the second and the last quarter, and the medians of these two
+are compared.
 """
 
 from __future__ import annotations

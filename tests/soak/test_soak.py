@@ -154,9 +154,10 @@ async def test_a_soak_of_seconds_finds_nothing_wrong(tmp_path: Path):
     options = {
         "--minutes": 0.1,
         "--round": 3,
-        "--workers": 60,
+        "--workers": 50,
         "--streams": 20,
         "--ttl": 2,
+        "--processes": 1,
         "--seed": 1,
         "--json": file,
         "--plot": plot,
@@ -173,7 +174,7 @@ async def test_a_soak_of_seconds_finds_nothing_wrong(tmp_path: Path):
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(file.read_text())
     assert [it["compared"] for it in found["moments"]] == [20, 20]
-    assert all(it["records"] >= 120 and not it["differences"] for it in found["moments"])
+    assert all(it["records"] >= 100 and not it["differences"] for it in found["moments"])
     assert "2 still moments are too few" in done.stdout
     assert plot.read_text().count("<polyline") == 2 * len(
         {it["process"] for it in found["samples"]}
