@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -28,6 +29,7 @@ def main() -> int:
         seed=int(time.time()) if arguments.seed is None else arguments.seed,
     )
     _say(str(plan))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also if started in the background
     found = Soak(plan)
     try:
         asyncio.run(soak(found, _say))
