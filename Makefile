@@ -21,7 +21,7 @@ SANS_IO = $(shell sed -n '/^\[importlinter:contract:sans-io\]/,/^forbidden_modul
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test sim chaos lint format bench lock proto clean
+.PHONY: help run demo test sim chaos soak lint format bench lock proto clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z]\+\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -54,6 +54,10 @@ sim: $(VENV)/.dev ## Play 2,000 fresh worlds against the core; ARGS="--seed N --
 chaos: $(VENV)/.dev ## Let real faults befall real processes for a minute; ARGS="--seed N", "--runs 20".
 	@.ci/debian-packages $(DEBIAN_TEST_PACKAGES)
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+soak: $(VENV)/.dev ## Churn 2,000 workers under 200 streams for an hour; ARGS="--minutes 3" for a look.
+	@.ci/debian-packages $(DEBIAN_TEST_PACKAGES)
+	$(BIN)/python -m tests.soak $(ARGS)
 
 lint: $(VENV)/.dev ## Check format, style, types and the direction of imports.
 	$(BIN)/ruff format --check

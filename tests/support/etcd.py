@@ -36,7 +36,7 @@ class Etcd:
         self.folder = folder
         self.port = free_ports()
         self.name, self.flags = name, flags
-        self.scheme = "https" if flags else "http"
+        self.scheme = "https" if "--cert-file" in flags else "http"
         self.peer = f"http://127.0.0.1:{self.port + 1}"
         self.cluster = f"{name}={self.peer}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -188,7 +188,7 @@ def etcd_cluster(folder: Path) -> Iterator[list[Etcd]]:
 
 @contextmanager
 def etcd_server(folder: Path, *flags: str) -> Iterator[Etcd]:
-    """Run an etcd while the block runs; with flags for its certificates over TLS."""
+    """Run an etcd while the block runs; with a certificate among the flags, over TLS."""
     etcd = Etcd(folder, flags=flags)
     etcd.start()
     try:

@@ -15,7 +15,8 @@ class Proxy:
 
     def __init__(self, to: int) -> None:
         self.port = 0
-        self.connections = 0
+        self.connections = 0  # that were ever made
+        self.open = 0
         self._to = to
         self._goes_on = asyncio.Event()
         self._goes_on.set()
@@ -38,6 +39,7 @@ class Proxy:
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.open += 1
         there = await asyncio.open_connection("127.0.0.1", self._to)
         goes_on = self._goes_on
         always = asyncio.Event()
@@ -49,6 +51,7 @@ class Proxy:
         except* OSError:
             pass  # one side is gone
         finally:
+            self.open -= 1
             writer.close()
             there[1].close()
 

@@ -137,19 +137,19 @@ class Stream(Generic[Q, A]):
     def __init__(
         self, call: grpc.aio.StreamStreamCall[Q, A], on_heard: Callable[[float], None]
     ) -> None:
-        self._call = call
+        self._call: grpc.aio.StreamStreamCall[Q, A] | None = call
         self._on_heard = on_heard
         self._is_hung_up = False
 
     async def send(self, message: Q) -> None:
         """Send a message. Raises `EtcdError` when the call has ended."""
         with self._ends():
-            await self._call.write(message)
+            await self._living.write(message)
 
     async def receive(self) -> A:
         """Return the next message. Raises `EtcdError` when the call has ended."""
         with self._ends():
-            message = await self._call.read()
+            message = await self._living.read()
         if message is grpc.aio.EOF:
             raise UnreachableError("the member ended the call")
         self._on_heard(0.0)
@@ -158,21 +158,79 @@ class Stream(Generic[Q, A]):
     def hang_up(self) -> None:
         """End the call from outside: whoever sends or receives is told that it has ended."""
         self._is_hung_up = True
-        self._call.cancel()
+        if self._call:
+            self._call.cancel()
+
+    def end(self) -> None:
+        """End the call, and let go of it: as long as anything has it, its connection is open."""
+        if self._call:
+            self._call.cancel()
+            self._call = None
+
+    @property
+    def _living(self) -> grpc.aio.StreamStreamCall[Q, A]:
+        if self._call is None:
+            raise UnreachableError("the call has ended")
+        return self._call
 
     @contextmanager
     def _ends(self) -> Iterator[None]:
+        """Say how the call ended, without gRPC's frames: they have the call."""
         try:
             yield
         except grpc.aio.AioRpcError as error:
-            raise _error_of(error) from error
+            raise _error_of(error) from error.with_traceback(None)
         except (grpc.aio.UsageError, asyncio.InvalidStateError) as error:
-            raise UnreachableError("the call has ended") from error
-        except asyncio.CancelledError:
+            raise UnreachableError("the call has ended") from error.with_traceback(None)
+        except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if not self._is_hung_up or (task and task.cancelling()):
                 raise
-            raise UnreachableError("the member was silent") from None
+            raise UnreachableError("the member was silent") from error.with_traceback(None)
+
+
+class _Connection:
+    """A channel to one member; given up, it is closed with the last call on it.
+
+    Nothing else would close it: errors and frames that refer to each other keep it, and a daemon
+    looks for such cycles very seldom.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
+        self._calls: dict[str, Any] = {}
+        self._under_way = 0
+        self._is_given_up = False
+
+    def callable(self, method: Method[Q, A], kind: str) -> Any:  # noqa: ANN401 - grpc's own
+        """Return what makes such calls, of the kind "unary_unary" or "stream_stream"."""
+        found = self._calls.get(method.path)
+        if found is None:
+            found = self._calls[method.path] = getattr(self._channel, kind)(
+                method.path,
+                request_serializer=method.question.SerializeToString,
+                response_deserializer=method.answer.FromString,
+            )
+        return found
+
+    @asynccontextmanager
+    async def in_use(self) -> AsyncGenerator[None]:
+        """Stay open while the block runs."""
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            if self._is_given_up and not self._under_way:
+                await self.aclose()
+
+    def give_up(self) -> None:
+        """Let the calls end that are under way, of which there is one, and no other begin."""
+        self._is_given_up = True
+
+    async def aclose(self) -> None:
+        """End all calls. Safe to call twice."""
+        await self._channel.close()
 
 
 class EtcdClient:
@@ -200,8 +258,7 @@ class EtcdClient:
         self._endpoints = tuple(endpoints)
         self._tls, self._login, self._within_s = tls, login, within_s
         self._at = 0
-        self._channels: dict[int, grpc.aio.Channel] = {}
-        self._calls: dict[tuple[int, str], Any] = {}
+        self._connections: dict[str, _Connection] = {}
         self._token: str | None = None
 
     @property
@@ -227,52 +284,55 @@ class EtcdClient:
         """Open a call in both directions, which ends with the block. Raises `EtcdError`."""
         if self._login is not None and self._token is None:
             await self._log_in()
-        endpoint = self.endpoint
-        call = self._callable(method, "stream_stream")(metadata=self._metadata())
-        try:
-            yield Stream(call, self.on_heard)
-        except UnreachableError:
-            self._lost(endpoint)
-            raise
-        except DeniedError:
-            self._token = None
-            raise
-        finally:
-            call.cancel()
+        endpoint, connection = self.endpoint, self._connection()
+        async with connection.in_use():
+            begin = connection.callable(method, "stream_stream")
+            stream: Stream[Q, A] = Stream(begin(metadata=self._metadata()), self.on_heard)
+            try:
+                yield stream
+            except UnreachableError:
+                self._lost(endpoint, connection)
+                raise
+            except DeniedError:
+                self._token = None
+                raise
+            finally:
+                stream.end()
 
     async def aclose(self) -> None:
         """Close all connections. Safe to call twice."""
-        channels, self._channels, self._calls = self._channels, {}, {}
-        for channel in channels.values():
-            await channel.close()
+        connections, self._connections = self._connections, {}
+        for connection in connections.values():
+            await connection.aclose()
 
     async def _call(self, method: Method[Q, A], request: Q, within_s: float | None) -> A:
-        endpoint = self.endpoint
-        call = self._callable(method, "unary_unary")
+        endpoint, connection = self.endpoint, self._connection()
+        call = connection.callable(method, "unary_unary")
         within_s = within_s or self._within_s
         loop = asyncio.get_running_loop()
         asked_at = loop.time()
-        try:
-            answer: A = await call(request, timeout=within_s, metadata=self._metadata())
-        except grpc.aio.AioRpcError as error:
-            found = _error_of(error, endpoint)
-            if isinstance(found, UnreachableError):
-                self._lost(endpoint)
-            else:
-                self.on_heard(loop.time() - asked_at)
-            raise found from error
+        async with connection.in_use():
+            try:
+                answer: A = await call(request, timeout=within_s, metadata=self._metadata())
+            except grpc.aio.AioRpcError as error:
+                found = _error_of(error, endpoint)
+                if isinstance(found, UnreachableError):
+                    self._lost(endpoint, connection)
+                else:
+                    self.on_heard(loop.time() - asked_at)
+                raise found from error.with_traceback(None)  # gRPC's frames have the call
         self.on_heard(loop.time() - asked_at)
         return answer
 
-    def _lost(self, endpoint: str) -> None:
+    def _lost(self, endpoint: str, connection: _Connection) -> None:
         """Go on with the next member, and come back to this one over a new connection.
 
         gRPC would wait for a silent one for a quarter of a minute.
         """
         self.on_lost()
-        at = self._endpoints.index(endpoint)
-        self._channels.pop(at, None)  # it is closed with the last call on it
-        self._calls = {key: call for key, call in self._calls.items() if key[0] != at}
+        connection.give_up()
+        if self._connections.get(endpoint) is connection:
+            del self._connections[endpoint]
         if endpoint == self.endpoint:
             self._at = (self._at + 1) % len(self._endpoints)
 
@@ -285,28 +345,19 @@ class EtcdClient:
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         return (_NEEDS_LEADER, ("token", self._token)) if self._token else (_NEEDS_LEADER,)
 
-    def _callable(self, method: Method[Q, A], kind: str) -> Any:  # noqa: ANN401 - grpc's own
-        found = self._calls.get((self._at, method.path))
+    def _connection(self) -> _Connection:
+        """The connection to the member that calls go to now."""
+        found = self._connections.get(self.endpoint)
         if found is None:
-            make = getattr(self._channel(), kind)
-            found = self._calls[self._at, method.path] = make(
-                method.path,
-                request_serializer=method.question.SerializeToString,
-                response_deserializer=method.answer.FromString,
-            )
+            found = self._connections[self.endpoint] = _Connection(self._channel())
         return found
 
     def _channel(self) -> grpc.aio.Channel:
-        channel = self._channels.get(self._at)
-        if channel is None:
-            if self._tls is None:
-                channel = grpc.aio.insecure_channel(self.endpoint, options=_OPTIONS)
-            else:
-                roots, key, certificate = self._tls
-                credentials = grpc.ssl_channel_credentials(roots, key, certificate)
-                channel = grpc.aio.secure_channel(self.endpoint, credentials, options=_OPTIONS)
-            self._channels[self._at] = channel
-        return channel
+        if self._tls is None:
+            return grpc.aio.insecure_channel(self.endpoint, options=_OPTIONS)
+        roots, key, certificate = self._tls
+        credentials = grpc.ssl_channel_credentials(roots, key, certificate)
+        return grpc.aio.secure_channel(self.endpoint, credentials, options=_OPTIONS)
 
 
 def _error_of(error: grpc.aio.AioRpcError, endpoint: str = "") -> EtcdError:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +21,16 @@ from discovery.store import (
     NoPutAfter,
     Put,
 )
-from discovery.stores.etcd.client import DeniedError, EtcdError, ExhaustedError
+from discovery.stores.etcd import etcd_pb2 as pb
+from discovery.stores.etcd.client import (
+    STATUS,
+    WATCH,
+    DeniedError,
+    EtcdClient,
+    EtcdError,
+    ExhaustedError,
+    UnreachableError,
+)
 from discovery.stores.etcd.line import Line
 from discovery.stores.etcd.store import EtcdStore
 from discovery.stores.etcd.translation import error_of
@@ -29,6 +39,7 @@ from tests.support.etcd import Etcd, etcd_server
 from tests.support.places import until
 from tests.support.proxy import proxy
 from tests.support.registries import new_feed
+from transports.scope import running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
@@ -295,6 +306,81 @@ async def test_what_others_wrote_while_we_were_cut_off_is_caught_up_with(own: Et
         await shown(watch, *names)  # over a new connection
         assert way.connections > 1
         assert store.pauses == 1
+
+
+@pytest.fixture
+def garbage_is_kept() -> Iterator[None]:
+    """A daemon looks for cycles so seldom that what they keep alive is as good as lost."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@asynccontextmanager
+async def client_through(way: Proxy) -> AsyncGenerator[EtcdClient]:
+    client = EtcdClient([f"127.0.0.1:{way.port}"], within_s=0.5)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+async def test_connections_that_were_given_up_are_closed(own: Etcd, garbage_is_kept: None) -> None:
+    async with proxy(own.port) as way, client_through(way) as client:
+        for _ in range(3):
+            await client.call(STATUS, pb.StatusRequest())
+            way.fall_silent()
+            with pytest.raises(UnreachableError):
+                await client.call(STATUS, pb.StatusRequest())
+        await client.call(STATUS, pb.StatusRequest())
+        assert way.connections == 4
+        await until(lambda: way.open == 1)
+
+
+async def test_a_connection_that_was_given_up_is_closed_with_the_last_call_on_it(
+    own: Etcd, garbage_is_kept: None
+) -> None:
+    create = pb.WatchCreateRequest(key=b"v1/x")
+    async with proxy(own.port) as way, client_through(way) as client:
+        async with client.stream(WATCH) as stream:
+            await stream.send(pb.WatchRequest(create_request=create))
+            assert (await stream.receive()).created
+            way.hold_answers()
+            with pytest.raises(UnreachableError):
+                await client.call(STATUS, pb.StatusRequest())
+            way.release()
+            await client.call(STATUS, pb.StatusRequest())
+            await aside(own.witness.put, "v1/x", b"x")
+            assert len((await stream.receive()).events) == 1
+            assert way.open == 2
+        await until(lambda: way.open == 1)
+
+
+async def test_a_store_that_lost_etcd_again_and_again_has_one_connection_to_it(
+    own: Etcd, garbage_is_kept: None
+) -> None:
+    async with (
+        proxy(own.port) as way,
+        opened(own.url) as other,
+        opened(through(way)) as store,
+        following(store) as watch,
+    ):
+        await store.grant(7, 30.0)
+        async with running(renewed_often(store)):
+            for n in range(2):
+                way.fall_silent()
+                await put(other, f"v1/x{n}")
+                await shown(watch, f"v1/x{n}")
+        assert way.connections >= 3
+        await until(lambda: way.open == 1)
+
+
+async def renewed_often(store: EtcdStore) -> None:
+    """Keep lease 7, over a stream of its own."""
+    while True:
+        with suppress(UnavailableError):
+            await store.keep_alive(7)
+        await asyncio.sleep(0.2)
 
 
 async def test_a_stopped_etcd_is_noticed_and_nothing_is_lost(own: Etcd) -> None:

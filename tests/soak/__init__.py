@@ -1,0 +1,1 @@
+"""The soak: a fleet that never rests for an hour, and what must be flat and equal all the while."""
