@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.fuzz.distilling import distil
 from tests.fuzz.findings import keep, kept
 from tests.fuzz.targets import TARGETS
 
@@ -126,8 +127,12 @@ def main() -> None:
     parser.add_argument("--target", action="append", choices=list(TARGETS), help="only these")
     parser.add_argument("--corpus", type=Path, help="folder to go on from; default: a new one")
     parser.add_argument("--jobs", type=int, choices=[1, 2], default=1)
+    parser.add_argument("--distil", action="store_true", help="only keep the best of --corpus")
     given = parser.parse_args()
     targets = [TARGETS[name] for name in given.target or TARGETS]
+    if given.distil:
+        distil(targets, given.corpus)
+        return
     with tempfile.TemporaryDirectory() as new:
         corpus = given.corpus or Path(new)
         before = {file for target in targets for file in kept(target)}

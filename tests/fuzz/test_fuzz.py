@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from discovery.errors import InvalidArgumentError
 from tests.fuzz.changing import BYTE_KINDS, changed
 from tests.fuzz.contract import Target, attempt, play
+from tests.fuzz.distilling import read_corpus
 from tests.fuzz.findings import FOUND, failure, kept, signature
 from tests.fuzz.readers import EXEMPT, name_of, readers
 from tests.fuzz.targets import TARGETS
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 EVERY = pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 FINDINGS = [(target, file) for target in TARGETS.values() for file in kept(target)]
+CORPUS = read_corpus()
 CHANGES = st.lists(
     st.builds(
         Change,
@@ -73,8 +75,15 @@ def test_what_was_found_is_mended(target: Target, file: Path) -> None:
     play(target, file.read_bytes())
 
 
+@EVERY
+def test_what_led_the_fuzzer_further_is_read_or_refused(target: Target) -> None:
+    for data in CORPUS[target.name]:
+        play(target, data)
+
+
 def test_every_finding_is_of_a_target() -> None:
     assert {folder.name for folder in FOUND.glob("*")} <= TARGETS.keys()
+    assert CORPUS.keys() == TARGETS.keys()
 
 
 def test_every_reader_has_a_target_or_a_reason_for_none() -> None:
@@ -88,6 +97,8 @@ def test_every_reader_has_a_target_or_a_reason_for_none() -> None:
 
 @EVERY
 def test_a_target_calls_what_it_says_it_covers(target: Target) -> None:
+    for reader in target.covers:
+        getattr(reader, "cache_clear", bool)()
     called = set()
 
     def watch(frame: Any, event: str, _: object) -> None:
