@@ -48,7 +48,7 @@ from tests.fuzz.of_messages import (
 )
 from tests.support.records import model_key
 from transports.address import parse_url
-from transports.codec import JSON
+from transports.codec import JSON, MSGPACK
 from transports.errors import AddressError
 from transports.frame import pack
 
@@ -120,10 +120,8 @@ class _Sink:
 def published(data: bytes) -> None:
     """What is published is read, or counted as rejected."""
     value = value_of(data)
-    messages = [
-        (topic, pack(JSON, said))
-        for topic, said in (m for m in (value if isinstance(value, list) else []) if _is_pair(m))
-    ]
+    pairs = [pair for pair in (value if isinstance(value, list) else []) if _is_pair(pair)]
+    messages = [(topic, pack(MSGPACK, said)) for topic, said in pairs]
 
     async def main() -> None:
         upstreams = Upstreams(
@@ -167,7 +165,7 @@ class _Replies:
 def replies(data: bytes) -> None:
     """A request gets its answer, or the daemon's error, whatever comes before."""
     value = value_of(data)
-    frames = [pack(JSON, reply) for reply in (value if isinstance(value, list) else [])]
+    frames = [pack(MSGPACK, reply) for reply in (value if isinstance(value, list) else [])]
 
     async def main() -> None:
         link = Link(LINK, JSON, lambda *_: None)

@@ -153,7 +153,7 @@ def map_fields(data: bytes) -> None:
     if found is None:
         return
     attempt(found.done, InvalidArgumentError)
-    for name in list(value)[:8]:
+    for name in list(filter(str.isidentifier, value))[:8]:  # we write names into the code
         for reader in READERS:
             if reader != "done":
                 read = getattr(Fields("x", value), reader)
