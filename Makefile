@@ -21,7 +21,7 @@ SANS_IO = $(shell sed -n '/^\[importlinter:contract:sans-io\]/,/^forbidden_modul
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test sim chaos soak lint format bench lock proto clean
+.PHONY: help run demo test sim chaos soak fuzz lint format bench lock proto clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z]\+\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -59,6 +59,9 @@ soak: $(VENV)/.dev ## Churn 2,000 workers under 200 streams for an hour; ARGS="-
 	@.ci/debian-packages $(DEBIAN_TEST_PACKAGES)
 	$(BIN)/python -m tests.soak $(ARGS)
 
+fuzz: $(VENV)/.fuzz ## Fuzz all decoders for an hour; ARGS="--seconds 60 --target NAME" for a look at one.
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 lint: $(VENV)/.dev ## Check format, style, types and the direction of imports.
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -76,6 +79,7 @@ lock: $(VENV)/.dev ## Lock the versions anew from pyproject.toml; LOCK_FLAGS=--u
 	$(PIP_COMPILE) --extra http --extra fast --extra etcd --extra nats --output-file requirements/run.txt pyproject.toml
 	$(PIP_COMPILE) --extra http --extra fast --extra etcd --extra nats --extra peers --extra test --extra dev \
 		--constraint requirements/run.txt --output-file requirements/dev.txt pyproject.toml
+	$(PIP_COMPILE) --extra fuzz --constraint requirements/dev.txt --output-file requirements/fuzz.txt pyproject.toml
 
 # The version is the oldest whose output the protobuf versions of pyproject.toml all accept.
 proto: ## Make the etcd messages anew from etcd.proto, with a compiler in an environment of its own.
@@ -87,6 +91,11 @@ clean: ## Remove everything that the other targets make.
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .hypothesis
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.fuzz: requirements/fuzz.txt $(VENV)/.dev
+	@echo "Installing $< into $(VENV)"
+	@$(PIP_INSTALL) --require-hashes --requirement $<
+	@touch $@
 
 # A stamp is as new as what it was made from, so that the next call installs nothing.
 $(VENV)/.run: requirements/run.txt pyproject.toml | $(VENV)/.made

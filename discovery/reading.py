@@ -83,7 +83,7 @@ def _in_order(chunks: Sequence[object], count: int) -> Sequence[Fields]:
     """Return the chunks if each is here: they are numbered n of N, from 0."""
     read = [Fields("chunk", chunk) for chunk in chunks]
     numbers = [fields.raw("chunk") for fields in read]
-    if numbers != [[number, count] for number in range(count)]:
+    if len(numbers) != count or numbers != [[number, count] for number in range(count)]:
         raise InvalidArgumentError(f"answer.chunks: expected 0 to {count}, got {shown(numbers)}")
     return read
 

@@ -17,7 +17,7 @@ from discovery.config import load_daemon_settings
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
-LOCKS = {name: (ROOT / f"requirements/{name}.txt").read_text() for name in ("run", "dev")}
+LOCKS = {name: (ROOT / f"requirements/{name}.txt").read_text() for name in ("run", "dev", "fuzz")}
 
 MISBEHAVING = """
 import asyncio, socket, threading, warnings
@@ -139,7 +139,7 @@ def test_the_programs_are_installed_under_their_names():
 
 def test_what_a_backend_needs_is_an_extra_of_its_own_and_all_has_every_one():
     extras = PROJECT["optional-dependencies"]
-    backends, ours = {"http", "etcd", "nats", "models", "fast"}, {"peers", "test", "dev"}
+    backends, ours = {"http", "etcd", "nats", "models", "fast"}, {"peers", "fuzz", "test", "dev"}
     assert extras.keys() == backends | ours | {"all"}
     assert extras["all"] == ["discoveryd[http,etcd,nats,models,fast]"]
     assert requirement_names(PROJECT["dependencies"]) == {"click", "msgpack", "orjson", "pyzmq"}
@@ -147,8 +147,12 @@ def test_what_a_backend_needs_is_an_extra_of_its_own_and_all_has_every_one():
 
 @pytest.mark.parametrize(
     ("lock", "extras"),
-    [("run", ("http", "fast")), ("dev", ("http", "fast", "peers", "test", "dev"))],
-    ids=["run", "dev"],
+    [
+        ("run", ("http", "fast")),
+        ("dev", ("http", "fast", "peers", "test", "dev")),
+        ("fuzz", ("fuzz",)),
+    ],
+    ids=["run", "dev", "fuzz"],
 )
 def test_every_requirement_is_locked(lock, extras):
     wanted = requirement_names(PROJECT["dependencies"] + PYPROJECT["build-system"]["requires"])
@@ -159,6 +163,11 @@ def test_every_requirement_is_locked(lock, extras):
 
 def test_what_runs_is_what_was_tested():
     assert locked(LOCKS["run"]).items() <= locked(LOCKS["dev"]).items()
+
+
+def test_only_who_fuzzes_needs_the_fuzzer_beside_what_was_tested():
+    more = locked(LOCKS["fuzz"]).items() - locked(LOCKS["dev"]).items()
+    assert {name for name, _ in more} == {"atheris"}
 
 
 @pytest.mark.parametrize("lock", LOCKS)

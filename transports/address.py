@@ -83,6 +83,8 @@ def parse_url(url: str) -> tuple[Address, ...]:
     scheme, separator, rest = url.partition("://")
     if "@" in url:
         raise _wrong(f"{scheme}://…" if scheme in _SCHEMES else "…", _CREDENTIALS)
+    if not url.isprintable():
+        raise _wrong(url, "it has a character that cannot be printed")
     if not separator or scheme not in _SCHEMES:
         why = f"scheme {_shown(scheme)} is not known" if separator else "it has no scheme"
         raise _wrong(url, why)

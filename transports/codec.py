@@ -143,7 +143,7 @@ def codec_named(name: str) -> Codec:
     for codec in _CODECS:
         if codec.name == name:
             return codec
-    raise CodecError(f"codec {name!r} is not known; expected 'json' or 'msgpack'")
+    raise CodecError(f"codec {name!r:.60} is not known; expected 'json' or 'msgpack'")
 
 
 def codec_of_code(code: int) -> Codec:

@@ -188,7 +188,10 @@ def _bytes_of(payload: object, *, is_json: bool) -> bytes:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:  # MsgPack nests as deep as Python's stack
+        return f"a {type(value).__name__} that is nested too deep"
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 

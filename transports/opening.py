@@ -116,20 +116,22 @@ def open_subscriber(address: Address, on_message: OnMessage) -> Subscriber:
 def _only_one(url: str) -> Address:
     first, *others = parse_url(url)
     if others:
-        raise AddressError(f"address {url!r} names several places; one can listen on one only")
+        raise AddressError(f"address {url!r:.120} names several places; one can listen on one only")
     return first
 
 
 def check_connectable(address: Address) -> Address:
     """Return an address that names one place to connect to; raise AddressError for another."""
     if address.is_wildcard or address.port == 0:
-        raise AddressError(f"one cannot connect to {address}; expected a host and a port above 0")
+        raise AddressError(
+            f"one cannot connect to {address!s:.120}; expected a host and a port above 0"
+        )
     return address
 
 
 def _unsupported(address: Address) -> AddressError:
     supported = "expected memory://name, zmq://host:port or nats://host:port"
-    return AddressError(f"{address}: no transport for {address.scheme!r}; {supported}")
+    return AddressError(f"{address!s:.120}: no transport for {address.scheme!r}; {supported}")
 
 
 @contextmanager

@@ -16,7 +16,10 @@ def parse_options(
     query: str, known: Collection[str], may_be_empty: Collection[str] = ()
 ) -> Mapping[str, str]:
     """Read "name=value&…". Raises `ValueError`, which says what is wrong and repeats no value."""
-    pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
+    except ValueError:  # its text repeats what is wrong
+        raise ValueError("an option is not name=value") from None
     options = dict(pairs)
     if len(options) < len(pairs):
         raise ValueError("an option is given twice")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import urllib.error
+import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 
@@ -18,7 +19,11 @@ def check_ready_url(url: str) -> str:
     """Return a URL that can be asked. Raises `InvalidArgumentError` for any other."""
     if not url.startswith(("http://", "https://")):
         raise InvalidArgumentError(f"ready URL {url!r}: expected http://host:port/path")
+    if not (url.isascii() and url.isprintable()) or " " in url:
+        raise InvalidArgumentError(f"ready URL {url!r}: expected ASCII, the rest as %XX")
     try:
+        host = urllib.parse.urlsplit(url).hostname or ""
+        host.encode("idna")
         urllib.request.Request(url)  # noqa: S310 - the scheme is checked above
     except ValueError as error:
         raise InvalidArgumentError(f"ready URL {url!r}: {error}") from error
@@ -63,5 +68,5 @@ def _refusal(url: str) -> str | None:
     except urllib.error.HTTPError as error:
         with error:
             return f"{error.code} {error.reason}"
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: of a redirect
         return str(getattr(error, "reason", error)) or type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from discovery.errors import InvalidArgumentError
@@ -18,6 +19,7 @@ BROKER_COMPONENT: Final = "zmq_broker"
 
 _END: Final = "/end"
 _SENT: Final = "sent"
+_SENT_BY: Final = re.compile(f"{_SENT} ([0-9]{{1,20}})")  # as many digits as 64 bits take
 _WORDS: Final = ("namespace", "component", "endpoint")
 
 
@@ -37,8 +39,8 @@ def sent_detail(sent: int) -> str:
 
 def sent_by_detail(detail: str | None) -> int | None:
     """Return how many events were published in all, if the removal of a channel says that."""
-    word, _, number = (detail or "").partition(" ")
-    return int(number) if word == _SENT and number.isascii() and number.isdigit() else None
+    found = _SENT_BY.fullmatch(detail or "")
+    return int(found[1]) if found else None
 
 
 def subject_prefix(channel: EventChannelId, generation: Generation) -> str:

@@ -185,6 +185,8 @@ async def test_an_instance_id_of_a_run_that_was_killed_is_taken_again_when_its_l
         (("--endpoint", "a/b/c", "--tcp", "x", "--modle", "f", "--", "true"), "--modle"),
         (("--endpoint", "a/b/c", "--tcp", "x", "--model", "/no/such", "--", "true"), "/no/such"),
         (("--endpoint", "a/b/c", "--tcp", "x", "--ready-url", "file:///x", "--", "true"), "ready"),
+        (("--endpoint=a/b/c", "--tcp=x", "--ready-url", "http://h/\u00e9", "--", "true"), "ASCII"),
+        (("--endpoint=a/b/c", "--tcp=x", "--ready-url", "http://a..b/", "--", "true"), "idna"),
         (("--endpoint", "a/b/c", "--tcp", "x", "--instance-id", "g", "--", "true"), "instance_id"),
         (("--url", "pigeon://x", "--endpoint", "a/b/c", "--tcp", "x", "--", "true"), "pigeon"),
     ],

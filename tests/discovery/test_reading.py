@@ -94,6 +94,7 @@ def test_a_backfill_may_be_empty():
         Answer(RESULT, [{"chunk": [1, 1], "records": []}]),
         Answer(RESULT, [{"chunk": [0, 2], "records": []}]),
         Answer(RESULT | {"chunks": 2}, [{"chunk": [0, 2], "records": []}] * 2),
+        Answer(RESULT | {"chunks": 2**60}, [{"chunk": [0, 2**60], "records": []}]),
         Answer(RESULT, [{"chunk": [0, 1], "commits": []}]),
         Answer(RESULT, [{"chunk": [0, 1], "records": [], "extra": 1}]),
         Answer(RESULT, [{"chunk": [0, 1], "records": [None]}]),

@@ -7,7 +7,6 @@ import copy
 import json
 import random
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from hypothesis import strategies as st
 from discovery.core import Core
 from discovery.errors import DiscoveryError, InternalError
 from discovery.settings import DaemonSettings
+from tests.support.changes import CHANGES, Change, change
 from tests.support.raw_client import LONGEST_REFUSAL, json_frame, msgpack_frame
 from transports.frame import unpack
 
@@ -71,75 +71,6 @@ def requests(me: dict[str, Any]) -> list[dict[str, Any]]:
         {"op": "leases"},
         {"op": "watchers"},
     ]
-
-
-def deep(levels: int) -> object:
-    value: object = 1
-    for _ in range(levels):
-        value = [value]
-    return value
-
-
-VALUES = st.sampled_from(
-    [
-        *(None, True, 0, -1, 7, 2**53, 2**63, 2**64 - 1, 2**64, 10**30, 10**9, -0.0, 1.5, 1e308),
-        *(float("nan"), float("inf"), "", ".", "..", "a/b", "x", "x" * 300, "x" * 2000, "\0", "\n"),
-        *("\x1b[0m", "é", "\ud800", "models", "endpoints", "status", b"", b"\xff", [], {}, [[]]),
-        *([None] * 100, [{}], {"": 1}, {"op": "status"}, {"x" * 300: []}, {"a": {"b": {"c": 1}}}),
-        *(deep(20), deep(30), deep(40), deep(600)),
-    ]
-)
-
-
-@dataclass(frozen=True)
-class Change:
-    """What is done to a request, at one of its places."""
-
-    kind: str
-    at: int
-    value: object
-
-
-CHANGES = st.builds(
-    Change,
-    st.sampled_from(["replace", "drop", "add", "wrap", "double", "as text", "move"]),
-    st.integers(0, 40),
-    VALUES,
-)
-
-
-def places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield every place in a request, as its container and its key or index there."""
-    keys = list(value) if isinstance(value, dict) else range(len(value))
-    for key in keys:
-        yield value, key
-        if isinstance(value[key], dict | list):
-            yield from places(value[key])
-
-
-def change(request: dict[str, Any], how: Change) -> None:
-    found = list(places(request))
-    if not found:
-        return
-    within, key = found[how.at % len(found)]
-    old, value = within[key], copy.deepcopy(how.value)
-    match how.kind:
-        case "replace":
-            within[key] = value
-        case "drop":
-            del within[key]
-        case "add" if isinstance(within, list):
-            within.insert(key, value)
-        case "add":
-            within["added"] = value
-        case "wrap":
-            within[key] = [old]
-        case "double":
-            within[key] = [old, copy.deepcopy(old)]
-        case "as text":
-            within[key] = str(old)
-        case _:
-            request["moved"] = within.pop(key)
 
 
 def frames(request: object) -> list[bytes]:

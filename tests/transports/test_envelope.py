@@ -107,6 +107,8 @@ def test_a_json_payload_of_text_is_its_bytes():
         (b"garbage", None, "is not MsgPack"),
         (b"{garbage", None, "is not JSON"),
         (b"\x91" * 9999, None, "is not MsgPack"),
+        (b"\x91" * 1000 + b"\xc0", None, "is a list that is nested too deep, expected a map"),
+        (b"\x95\x01\x02\x03\xa1t" + b"\x91" * 1000 + b"\xc0", "payload", "nested too deep"),
         (msgpack.packb([1, 2]), None, "envelope is [1, 2], expected a map"),
         (msgpack.packb({1: 2}), None, "is not MsgPack: int is not allowed for map key"),
         (msgpack.packb(FIELDS) + b"\x00", None, "is not MsgPack"),

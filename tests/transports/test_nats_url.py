@@ -62,7 +62,7 @@ def test_an_address_is_read(url, expected):
         ("nats://a:1?prefix=a..b", "prefix 'a..b' is not a subject"),
         ("nats://a:1?prefix=a.*", "is not a subject"),
         ("nats://a:1?prefix=a%20b", "is not a subject"),
-        ("nats://a:1?prefix", "bad query field"),
+        ("nats://a:1?prefix", "an option is not name=value"),
         ("nats://a:1/path", "a nats address has no path"),
         ("nats://u:secret@a:1", "credentials do not belong in an address"),
     ],

@@ -80,7 +80,7 @@ def parse_nats_address(address: Address) -> NatsUrl:
             **files_of(options, _FILES),
         )
     except ValueError as error:
-        raise AddressError(f"address {str(address)!r}: {error}; {_EXPECTED}") from error
+        raise AddressError(f"address {str(address)!r:.120}: {error}; {_EXPECTED}") from error
 
 
 def prefix_of(address: Address) -> str:

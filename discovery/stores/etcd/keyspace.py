@@ -185,7 +185,7 @@ def causes_of(value: bytes) -> Mapping[str, Why]:
 
 def _why(said: Mapping[str, Any]) -> Why:
     cause, detail = said.get("cause"), said.get("detail")
-    known = Cause(cause) if cause in set(Cause) else None
+    known = Cause(cause) if cause in tuple(Cause) else None
     return Why(known, detail if isinstance(detail, str) else None)
 
 

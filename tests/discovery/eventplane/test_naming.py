@@ -4,7 +4,13 @@ import pytest
 
 from discovery import EventChannelId
 from discovery.errors import InvalidArgumentError
-from discovery.eventplane.naming import end_topic, subject, subject_prefix
+from discovery.eventplane.naming import (
+    end_topic,
+    sent_by_detail,
+    sent_detail,
+    subject,
+    subject_prefix,
+)
 from discovery.names import check_segment
 
 
@@ -41,3 +47,16 @@ def test_no_topic_is_the_word_of_an_end_but_every_one_is_a_prefix_of_its_own():
     assert end_topic("kv").startswith("kv")
     with pytest.raises(InvalidArgumentError):
         check_segment("topic", end_topic("kv"))
+
+
+def test_how_many_events_were_sent_is_read_from_the_detail_of_a_removal():
+    assert sent_by_detail(sent_detail(2**64 - 1)) == 2**64 - 1
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [None, "", "sent", "sent -1", "sent x", "sent \uff11", "sent 1 ", "sent " + "9" * 5000],
+)
+def test_another_detail_says_nothing_of_how_many_were_sent(detail):
+    """Found by reading with a fuzzer in mind: 5,000 digits are no integer to Python."""
+    assert sent_by_detail(detail) is None
