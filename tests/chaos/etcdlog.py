@@ -14,7 +14,7 @@ from discovery.clock import monotonic_s
 from discovery.events import Cause
 from discovery.store import Batch, Change
 from discovery.stores.etcd import etcd_pb2 as pb
-from discovery.stores.etcd.client import WATCH
+from discovery.stores.etcd.calls import WATCH
 from discovery.stores.etcd.keyspace import Keyspace, Why, causes_of
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from discovery.errors import InvalidArgumentError, LeaseExpiredError, UnavailableError
 from discovery.store import GuardFailedError
 from discovery.stores.etcd import etcd_pb2 as pb
-from discovery.stores.etcd.client import TXN, EtcdError, LeaseNotFoundError, UnreachableError
+from discovery.stores.etcd.calls import TXN
 from discovery.stores.etcd.keyspace import head_value
+from discovery.stores.etcd.refusals import EtcdError, LeaseNotFoundError, UnreachableError
 from discovery.stores.etcd.sharing import Footprint
 from discovery.stores.etcd.translation import error_of
 

@@ -16,14 +16,9 @@ from typing import TYPE_CHECKING
 from discovery.errors import UnavailableError
 from discovery.store import CompactedError
 from discovery.stores.etcd import etcd_pb2 as pb
-from discovery.stores.etcd.client import (
-    RANGE,
-    TXN,
-    EtcdError,
-    FutureRevisionError,
-    RevisionCompactedError,
-)
+from discovery.stores.etcd.calls import RANGE, TXN
 from discovery.stores.etcd.keyspace import head_value
+from discovery.stores.etcd.refusals import EtcdError, FutureRevisionError, RevisionCompactedError
 from discovery.stores.etcd.translation import error_of
 
 if TYPE_CHECKING:

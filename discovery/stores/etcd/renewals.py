@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from discovery.errors import LeaseExpiredError, UnavailableError
 from discovery.stores.etcd import etcd_pb2 as pb
-from discovery.stores.etcd.client import KEEP_ALIVE, EtcdError
+from discovery.stores.etcd.calls import KEEP_ALIVE
+from discovery.stores.etcd.refusals import EtcdError
 from transports.scope import running
 
 if TYPE_CHECKING:
-    from discovery.stores.etcd.client import EtcdClient, Stream
+    from discovery.stores.etcd.calls import Stream
+    from discovery.stores.etcd.client import EtcdClient
 
     _Stream = Stream[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse]
 

@@ -12,18 +12,12 @@ from typing import TYPE_CHECKING, Self
 from discovery.errors import DiscoveryError, InvalidArgumentError
 from discovery.store import NoPutAfter, Put, Snapshot, Store
 from discovery.stores.etcd import etcd_pb2 as pb
-from discovery.stores.etcd.client import (
-    GRANT,
-    LEASES,
-    REVOKE,
-    STATUS,
-    EtcdClient,
-    EtcdError,
-    Login,
-)
+from discovery.stores.etcd.calls import GRANT, LEASES, REVOKE, STATUS, Tls
+from discovery.stores.etcd.client import EtcdClient, Login
 from discovery.stores.etcd.committer import Committer
 from discovery.stores.etcd.keyspace import Keyspace, Why
 from discovery.stores.etcd.line import Line
+from discovery.stores.etcd.refusals import EtcdError
 from discovery.stores.etcd.renewals import Renewals
 from discovery.stores.etcd.translation import error_of
 from discovery.stores.etcd.url import parse_etcd_url
@@ -263,7 +257,7 @@ def _check_shape(ops: Sequence[Op], guards: Sequence[Guard]) -> None:
 
 def _client(url: EtcdUrl) -> EtcdClient:
     """Return a client for a URL, whose files are read here. Raises `InvalidArgumentError`."""
-    tls = (_read("ca", url.ca), _read("key", url.key), _read("cert", url.cert))
+    tls = Tls(_read("ca", url.ca), _read("key", url.key), _read("cert", url.cert))
     password = _read("password_file", url.password_file)
     login = None
     if url.user is not None and password is not None:

@@ -13,7 +13,7 @@ from discovery.errors import (
     UnavailableError,
 )
 from discovery.store import CompactedError
-from discovery.stores.etcd.client import (
+from discovery.stores.etcd.refusals import (
     DeniedError,
     ExhaustedError,
     FutureRevisionError,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from discovery.errors import DiscoveryError
-    from discovery.stores.etcd.client import EtcdError
+    from discovery.stores.etcd.refusals import EtcdError
 
 _KINDS: Mapping[type[EtcdError], type[DiscoveryError]] = {
     UnreachableError: UnavailableError,

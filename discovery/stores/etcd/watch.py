@@ -14,14 +14,16 @@ from discovery.errors import DiscoveryError
 from discovery.events import Cause
 from discovery.store import Batch, Change, CompactedError, Watch
 from discovery.stores.etcd import etcd_pb2 as pb
-from discovery.stores.etcd.client import WATCH, EtcdError, RevisionCompactedError, UnreachableError
+from discovery.stores.etcd.calls import WATCH
 from discovery.stores.etcd.keyspace import NOT_SAID, Why, causes_of
+from discovery.stores.etcd.refusals import EtcdError, RevisionCompactedError, UnreachableError
 from transports.scope import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from discovery.stores.etcd.client import EtcdClient, Stream
+    from discovery.stores.etcd.calls import Stream
+    from discovery.stores.etcd.client import EtcdClient
     from discovery.stores.etcd.keyspace import Keyspace
     from discovery.stores.etcd.line import Line, Loaded
 

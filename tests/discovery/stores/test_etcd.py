@@ -22,16 +22,10 @@ from discovery.store import (
     Put,
 )
 from discovery.stores.etcd import etcd_pb2 as pb
-from discovery.stores.etcd.client import (
-    STATUS,
-    WATCH,
-    DeniedError,
-    EtcdClient,
-    EtcdError,
-    ExhaustedError,
-    UnreachableError,
-)
+from discovery.stores.etcd.calls import STATUS, WATCH
+from discovery.stores.etcd.client import EtcdClient
 from discovery.stores.etcd.line import Line
+from discovery.stores.etcd.refusals import DeniedError, EtcdError, ExhaustedError, UnreachableError
 from discovery.stores.etcd.store import EtcdStore
 from discovery.stores.etcd.translation import error_of
 from discovery.stores.etcd.watch import EtcdWatch
