@@ -20,7 +20,7 @@ from tests.support.nats import nats_server
 from tests.transports.cases import LIMIT_S, Inbox, eventually, only
 from transports.errors import UnreachableError
 from transports.nats.connection import NatsConnection
-from transports.nats.rpc import _ASK_AGAIN_S
+from transports.nats.rpc import _ASK_AGAIN_S, _NOBODY_PAUSE_S
 from transports.nats.url import parse_nats_address
 from transports.opening import open_publisher, open_rpc_client, open_rpc_server, open_subscriber
 
@@ -99,6 +99,16 @@ async def test_who_asked_in_vain_while_nats_went_away_asks_again_when_it_is_back
         await eventually(lambda: not client._nats.is_up)
         await asyncio.sleep(2 * _ASK_AGAIN_S)  # the last question ends, too
         await asyncio.to_thread(own.start)
+        async with open_rpc_server(own.url, echo), asyncio.timeout(LIMIT_S):
+            await client.ready()
+
+
+async def test_who_cannot_ask_since_too_much_waits_to_be_sent_lets_others_run(own):
+    async with open_rpc_client(only(own.url), Inbox()) as client:
+        await client._nats.up()
+        most, client._nats._most_waiting = client._nats._most_waiting, 0
+        await asyncio.sleep(2 * _NOBODY_PAUSE_S)
+        client._nats._most_waiting = most
         async with open_rpc_server(own.url, echo), asyncio.timeout(LIMIT_S):
             await client.ready()
 
