@@ -16,7 +16,9 @@ import trustme
 from nats.aio.client import Client
 
 from discovery.background import new_event_loop
+from tests.chaos.ways import open_way
 from tests.support.nats import nats_server
+from tests.support.processes import free_ports
 from tests.transports.cases import LIMIT_S, Inbox, eventually, only
 from transports.errors import UnreachableError
 from transports.nats.connection import NatsConnection
@@ -154,6 +156,24 @@ def test_an_end_that_nats_py_does_not_carry_through_is_noticed(own):
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(main())
+
+
+async def test_a_server_whose_answer_is_behind_much_else_is_not_taken_for_silent(own):
+    slow, port, got = open_way(), free_ports(), []
+    await slow.lead(port, own.port)
+    address = only(f"nats://127.0.0.1:{port}")
+    async with NatsConnection(parse_nats_address(address)) as connection:
+        connection.subscribe("big", got.append)
+        await connection.up_within(LIMIT_S)
+        client = connection._client
+        async with NatsConnection(parse_nats_address(only(own.url))) as other:
+            await other.up_within(LIMIT_S)
+            slow.slow(0.3)
+            for _ in range(2):
+                other.send("big", bytes(1 << 19))
+            await eventually(lambda: len(got) == 2)
+        assert connection._client is client
+    await slow.aclose()
 
 
 async def test_a_server_that_is_not_there_is_named(own):

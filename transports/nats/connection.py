@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import nats.errors
 from nats.aio.client import Client
+from nats.protocol.parser import Parser
 
 from transports.errors import BacklogFullError, UnreachableError
 
@@ -37,7 +38,7 @@ MOST_WAITING: Final = 10_000
 _MOST_WAITING_BYTES: Final = 64 << 20
 _MAX_PAYLOAD: Final = 1 << 20
 _CONNECT_S: Final = 2
-_PING_S: Final = 1  # a silent server is left when a third answer is due
+_PING_S: Final = 1  # a server that says nothing is left when a third answer is due
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
 _CLOSE_S: Final = 1.0
@@ -67,6 +68,18 @@ class Subscription:
     """nats-py's own, while there is a connection."""
 
 
+class _Parser(Parser):
+    """nats-py's, which takes everything that is read for a sign of life.
+
+    nats-py waits for the answer to its ping, which comes after all else that is under way.
+    """
+
+    async def parse(self, data: bytes = b"") -> None:
+        if data:
+            self.nc._pings_outstanding = 0  # noqa: SLF001 - what it counts by
+        await super().parse(data)
+
+
 class _Client(Client):
     """nats-py's, for one connection.
 
@@ -77,6 +90,7 @@ class _Client(Client):
 
     def __init__(self, *, is_tls: bool, on_end: Callable[[], None]) -> None:
         super().__init__()
+        self._ps = _Parser(self)
         self._is_tls, self._on_end = is_tls, on_end
         self.has_ended = False
         self._why: Exception | None = None
