@@ -158,6 +158,15 @@ def test_an_end_that_nats_py_does_not_carry_through_is_noticed(own):
         runner.run(main())
 
 
+async def test_a_silent_server_is_left_also_if_much_waits_to_be_sent_to_it(own):
+    async with NatsConnection(parse_nats_address(only(own.url))) as connection:
+        await connection.up_within(LIMIT_S)
+        own.pause()
+        for _ in range(40):  # more than the sockets take
+            connection.send("x", bytes(1 << 18))
+        await eventually(lambda: not connection.is_up)
+
+
 async def test_a_server_whose_answer_is_behind_much_else_is_not_taken_for_silent(own):
     slow, port, got = open_way(), free_ports(), []
     await slow.lead(port, own.port)

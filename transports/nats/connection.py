@@ -107,6 +107,7 @@ class _Client(Client):
                 max_reconnect_attempts=1,
                 ping_interval=_PING_S,
                 max_outstanding_pings=2,
+                flush_timeout=_CLOSE_S,
                 skip_subject_validation=True,
                 error_cb=self._note,
                 closed_cb=self._end,
@@ -129,6 +130,12 @@ class _Client(Client):
     async def _end(self) -> None:
         self.has_ended = True
         self._on_end()
+
+    async def _process_op_err(self, e: Exception) -> None:
+        """End for an error, at once: nats-py would wait until a silent server took the rest."""
+        if self._transport:
+            self._transport._io_writer.transport.abort()  # type: ignore[attr-defined] # noqa: SLF001
+        await super()._process_op_err(e)
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:  # noqa: FBT001, FBT002
         """End. nats-py's own gives up midway when it can write no more, and calls nobody back."""
