@@ -357,12 +357,12 @@ async def test_a_call_that_fails_late_does_not_leave_the_member_it_is_at_anew(ow
         await client.call(STATUS, pb.StatusRequest())
         one.fall_silent()
         late = client.call(STATUS, pb.StatusRequest(), within_s=1.5)
-        async with running(refused(late)):
+        async with running(unanswered(late)):
             await asyncio.sleep(0)
-            await refused(client.call(STATUS, pb.StatusRequest()))
+            await unanswered(client.call(STATUS, pb.StatusRequest()))
             await client.call(STATUS, pb.StatusRequest())
             other.fall_silent()
-            await refused(client.call(STATUS, pb.StatusRequest()))
+            await unanswered(client.call(STATUS, pb.StatusRequest()))
             assert client.endpoint == places[0]
             await client.call(STATUS, pb.StatusRequest())
             await until(lambda: one.open == 1)
@@ -370,7 +370,7 @@ async def test_a_call_that_fails_late_does_not_leave_the_member_it_is_at_anew(ow
         await client.aclose()
 
 
-async def refused(call: Any) -> None:
+async def unanswered(call: Any) -> None:
     with pytest.raises(UnreachableError):
         await call
 
