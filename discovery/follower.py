@@ -6,7 +6,7 @@ returns, and takes what became visible with `take`. Every rule is explained in d
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from discovery.asking import Asking
 from discovery.following import FollowerCounters, FollowerLimits, StreamState
@@ -173,6 +173,7 @@ class Follower:
         count = event.parts[self._level]
         parts = self._event_parts.add(event.revision, event.part, count, event)
         if parts is None:
+            self._bound(self._event_parts)
             return
         if self._at.lacks(event.prev[self._level]):
             self._fill_gap(now)
@@ -191,6 +192,7 @@ class Follower:
         self._beat_parts.drop_through(beat.number - 1)
         parts = self._beat_parts.add(beat.number, beat.part, beat.parts, beat)
         if parts is None:
+            self._bound(self._beat_parts)
             return
         ours = (head for part in parts for head in part.scopes if head.scope == self.scope)
         head = next(ours, None)
@@ -292,6 +294,12 @@ class Follower:
         if len(self._buffer) > self.limits.buffer_events:
             self.counters.overflows += 1
             self._buffer = []  # what is missing after the answer is then found to be a gap
+
+    def _bound(self, parts: Parts[Any]) -> None:
+        """Forget parts whose others stay away: what they are of is then found to be missing."""
+        if len(parts) > self.limits.buffer_events:
+            self.counters.overflows += 1
+            parts.take()
 
     def _corrupt(self, now: float) -> None:
         """The view is not what the daemon has, though no message was missed: fetch all of it."""

@@ -17,7 +17,7 @@ class StreamState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FollowerLimits:
-    """Times in seconds; `buffer_events` bounds what is kept while a sync is under way."""
+    """Times in seconds; `buffer_events` bounds what waits for a sync, and for missing parts."""
 
     beat_interval_s: float = 1.0
     sync_timeout_s: float = 1.0

@@ -13,6 +13,10 @@ class Parts(Generic[M]):
     def __init__(self) -> None:
         self._by_number: dict[int, dict[int, M]] = {}
 
+    def __len__(self) -> int:
+        """Return how many parts are here."""
+        return sum(map(len, self._by_number.values()))
+
     def add(self, number: int, part: int, count: int, message: M) -> list[M] | None:
         """Add a part; return all of them, in no promised order, once `count` distinct are here."""
         parts = self._by_number.setdefault(number, {})

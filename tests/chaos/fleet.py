@@ -56,8 +56,8 @@ class Actor:
         self.now: Life | None = None
         self.statuses: list[int] = []
         """How it ended when it was told to."""
-        self.gave_up = 0
-        """How often it ended by itself, since it could not begin."""
+        self.gave_up: list[int] = []
+        """How it ended by itself; only a daemon may, which cannot begin without its servers."""
         self._supervision: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
 
@@ -74,8 +74,7 @@ class Actor:
         while True:
             async with self._starting:
                 await self._start()
-            await self.now.process.wait()
-            self.gave_up += 1
+            self.gave_up.append(await self.now.process.wait())
             await asyncio.sleep(_RESTARTS_AFTER_S)
 
     async def _start(self) -> None:

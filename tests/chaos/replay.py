@@ -283,10 +283,10 @@ def _not_after_they_were_seen(
 
 def _note_troubles(workers: Mapping[int, Worker], befell: Iterable[Befell]) -> None:
     """Tell each worker's life what befell it, and when no daemon could be counted on."""
-    faults = list(befell)
+    faults = [fault for fault in befell if fault.what != "clock steps"]  # it must harm nobody
     for worker_id, worker in workers.items():
         for fault in faults:
-            if fault.whom != worker.name or fault.what == "clock steps":
+            if fault.whom != worker.name:
                 continue
             if fault.what == "killed" and fault.life == worker_id >> 8:
                 worker.died_at = fault.began_at

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 HEALS_WITHIN_S = 45.0
 """From the end of the last fault until every view is right; all here share two cores."""
 _FRESH_S = 2.0
+_LAST_WORDS = ("Traceback", "Exception Group Traceback", "Fatal Python error")
+_TELLS_OF_LOSS = "discovery.keeper"
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,9 @@ async def _end(fleet: Fleet, replay: Replay) -> None:
             await actor.end()
         if any(actor.statuses):
             replay.blame("fault", f"{actor.name} ended with {actor.statuses}")
+    for actor in fleet.actors.values():
+        if any(status < 0 or actor.role != "daemon" for status in actor.gave_up):
+            replay.blame("fault", f"{actor.name} ended by itself, with {actor.gave_up}")
     for log in [*fleet.folder.glob("*-*.log"), *fleet.disk.glob("*.log")]:
         for line in log.read_text(errors="replace").splitlines():
             if _is_fault(line):
@@ -155,20 +160,19 @@ async def _end(fleet: Fleet, replay: Replay) -> None:
 
 def _is_fault(line: str) -> bool:
     """Say whether a line of a log tells of an error of ours."""
-    if line.startswith("Traceback"):
-        return True
     try:
         said = json.loads(line)
-    except ValueError:  # cut off by a full disk, or what a program says at its end
+    except ValueError:  # cut off by a full disk, or what Python says at its end
+        return line.lstrip(" +|").startswith(_LAST_WORDS)
+    # gRPC misreads its own words (1.71 and later). What could not be put back is told as an error.
+    if said["logger"] == "grpc._cython.cygrpc":
         return False
-    # What could not be put back is told as an error. gRPC misreads its own words (1.71 and later).
-    is_known = said["logger"] in {"discovery.keeper", "grpc._cython.cygrpc"}
-    return not is_known and (said["level"] == "error" or "exception" in said)
+    return "exception" in said or (said["level"] == "error" and said["logger"] != _TELLS_OF_LOSS)
 
 
 def _counts(fleet: Fleet, replay: Replay) -> Mapping[str, int]:
     counts = Counter(replay.counts)
-    counts["gave up at start"] = sum(actor.gave_up for actor in fleet.actors.values())
+    counts["gave up at start"] = sum(len(actor.gave_up) for actor in fleet.actors.values())
     counts["revisions"] = sum(len(line.revisions) for line in replay.truth.lines.values())
     for fault in fleet.befell:
         counts[fault.what] += 1

@@ -67,7 +67,7 @@ _DISK = "disk of the logs full"
 
 
 def drawn(seed: int, lasts_s: float) -> Schedule:
-    """Return the schedule of a seed: every kind of fault at least once, most of them twice."""
+    """Return the schedule of a seed: each kind of fault, half of them twice, if there is room."""
     rng = random.Random(seed)
     is_memory = rng.random() < 0.25
     busy: dict[str, list[tuple[float, float]]] = {}

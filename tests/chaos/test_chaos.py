@@ -58,6 +58,25 @@ def test_nobody_is_befallen_by_two_faults_at_a_time():
                 assert one is other or one.whom != other.whom or is_apart
 
 
+@pytest.mark.parametrize(
+    ("line", "is_fault"),
+    [
+        ("Traceback (most recent call last):", True),
+        ("  + Exception Group Traceback (most recent call last):", True),
+        ("    | Traceback (most recent call last):", True),
+        ("Fatal Python error: Segmentation fault", True),
+        ("router: nobody answers there", False),
+        ('{"level": "error", "logger": "discovery.co', False),
+        ('{"level": "error", "logger": "discovery.core"}', True),
+        ('{"level": "error", "logger": "discovery.keeper"}', False),
+        ('{"level": "error", "logger": "discovery.keeper", "exception": "ValueError"}', True),
+        ('{"level": "warning", "logger": "discovery.core"}', False),
+    ],
+)
+def test_a_line_of_a_log_that_tells_of_an_error_of_ours_is_seen(line, is_fault):
+    assert run._is_fault(line) is is_fault
+
+
 # ---- a run, and what judges say of what it wrote
 
 

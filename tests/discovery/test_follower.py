@@ -326,6 +326,18 @@ def test_a_beat_in_parts_proves_when_all_are_here_and_an_older_one_does_not_dist
     assert f.revision == 15
 
 
+def test_parts_whose_others_never_come_are_not_kept_for_ever() -> None:
+    f = synced(buffer_events=5)
+    for n in range(100):
+        f.on_event(event(20 + n, 10, came(ONE), parts=(2, 2, 2, 2)), 0.5)
+        f.on_beat(beat(200 - n, 10, 10, part=0, parts=2), 0.5)
+        f.on_beat(beat(200 - n, 10, 10, part=7 + n, parts=1 << 20), 0.5)
+        assert max(len(f._event_parts), len(f._beat_parts)) <= 5
+    assert f.counters.overflows > 0
+    f.on_beat(beat(201, 20, 10, [(ENDPOINTS, 20, digest(ONE))]), 0.6)
+    assert asked(f, 0.6).since == 10
+
+
 def test_a_view_that_is_not_proven_for_three_beats_is_stale_and_stays() -> None:
     f = synced(ONE)
     assert (f.state(3.0), f.state(3.1)) == (StreamState.LIVE, StreamState.STALE)

@@ -16,11 +16,13 @@ import trustme
 from nats.aio.client import Client
 
 from discovery.background import new_event_loop
+from tests.chaos.ways import open_way
 from tests.support.nats import nats_server
+from tests.support.processes import free_ports
 from tests.transports.cases import LIMIT_S, Inbox, eventually, only
 from transports.errors import UnreachableError
 from transports.nats.connection import NatsConnection
-from transports.nats.rpc import _ASK_AGAIN_S
+from transports.nats.rpc import _ASK_AGAIN_S, _NOBODY_PAUSE_S
 from transports.nats.url import parse_nats_address
 from transports.opening import open_publisher, open_rpc_client, open_rpc_server, open_subscriber
 
@@ -103,6 +105,16 @@ async def test_who_asked_in_vain_while_nats_went_away_asks_again_when_it_is_back
             await client.ready()
 
 
+async def test_who_cannot_ask_since_too_much_waits_to_be_sent_lets_others_run(own):
+    async with open_rpc_client(only(own.url), Inbox()) as client:
+        await client._nats.up()
+        most, client._nats._most_waiting = client._nats._most_waiting, 0
+        await asyncio.sleep(2 * _NOBODY_PAUSE_S)
+        client._nats._most_waiting = most
+        async with open_rpc_server(own.url, echo), asyncio.timeout(LIMIT_S):
+            await client.ready()
+
+
 async def test_one_that_is_stopped_is_noticed_and_another_of_the_cluster_asked(own, tmp_path):
     folder = tmp_path / "other"
     folder.mkdir()
@@ -144,6 +156,33 @@ def test_an_end_that_nats_py_does_not_carry_through_is_noticed(own):
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(main())
+
+
+async def test_a_silent_server_is_left_also_if_much_waits_to_be_sent_to_it(own):
+    async with NatsConnection(parse_nats_address(only(own.url))) as connection:
+        await connection.up_within(LIMIT_S)
+        own.pause()
+        for _ in range(40):  # more than the sockets take
+            connection.send("x", bytes(1 << 18))
+        await eventually(lambda: not connection.is_up)
+
+
+async def test_a_server_whose_answer_is_behind_much_else_is_not_taken_for_silent(own):
+    slow, port, got = open_way(), free_ports(), []
+    await slow.lead(port, own.port)
+    address = only(f"nats://127.0.0.1:{port}")
+    async with NatsConnection(parse_nats_address(address)) as connection:
+        connection.subscribe("big", got.append)
+        await connection.up_within(LIMIT_S)
+        client = connection._client
+        async with NatsConnection(parse_nats_address(only(own.url))) as other:
+            await other.up_within(LIMIT_S)
+            slow.slow(0.3)
+            for _ in range(2):
+                other.send("big", bytes(1 << 19))
+            await eventually(lambda: len(got) == 2)
+        assert connection._client is client
+    await slow.aclose()
 
 
 async def test_a_server_that_is_not_there_is_named(own):

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import nats.errors
 from nats.aio.client import Client
+from nats.protocol.parser import Parser
 
 from transports.errors import BacklogFullError, UnreachableError
 
@@ -37,7 +38,7 @@ MOST_WAITING: Final = 10_000
 _MOST_WAITING_BYTES: Final = 64 << 20
 _MAX_PAYLOAD: Final = 1 << 20
 _CONNECT_S: Final = 2
-_PING_S: Final = 1  # a silent server is left when a third answer is due
+_PING_S: Final = 1  # a server that says nothing is left when a third answer is due
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
 _CLOSE_S: Final = 1.0
@@ -67,6 +68,18 @@ class Subscription:
     """nats-py's own, while there is a connection."""
 
 
+class _Parser(Parser):
+    """nats-py's, which takes everything that is read for a sign of life.
+
+    nats-py waits for the answer to its ping, which comes after all else that is under way.
+    """
+
+    async def parse(self, data: bytes = b"") -> None:
+        if data:
+            self.nc._pings_outstanding = 0  # noqa: SLF001 - what it counts by
+        await super().parse(data)
+
+
 class _Client(Client):
     """nats-py's, for one connection.
 
@@ -77,6 +90,7 @@ class _Client(Client):
 
     def __init__(self, *, is_tls: bool, on_end: Callable[[], None]) -> None:
         super().__init__()
+        self._ps = _Parser(self)
         self._is_tls, self._on_end = is_tls, on_end
         self.has_ended = False
         self._why: Exception | None = None
@@ -93,6 +107,7 @@ class _Client(Client):
                 max_reconnect_attempts=1,
                 ping_interval=_PING_S,
                 max_outstanding_pings=2,
+                flush_timeout=_CLOSE_S,
                 skip_subject_validation=True,
                 error_cb=self._note,
                 closed_cb=self._end,
@@ -115,6 +130,12 @@ class _Client(Client):
     async def _end(self) -> None:
         self.has_ended = True
         self._on_end()
+
+    async def _process_op_err(self, e: Exception) -> None:
+        """End for an error, at once: nats-py would wait until a silent server took the rest."""
+        if self._transport:
+            self._transport._io_writer.transport.abort()  # type: ignore[attr-defined] # noqa: SLF001
+        await super()._process_op_err(e)
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:  # noqa: FBT001, FBT002
         """End. nats-py's own gives up midway when it can write no more, and calls nobody back."""

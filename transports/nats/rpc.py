@@ -186,7 +186,8 @@ class NatsRpcClient:
         self._changed.clear()
         try:
             self._nats.send(self._base, b"", f"{self._inbox}.{_WHO}")
-        except UnreachableError:
+        except UnreachableError:  # also if too much waits to be sent, which takes some time
+            await asyncio.sleep(_NOBODY_PAUSE_S)
             return
         try:
             async with asyncio.timeout(_ASK_AGAIN_S):

@@ -134,8 +134,9 @@ class EtcdClient:
         """
         self.on_lost()
         connection.give_up()
-        if self._connections.get(endpoint) is connection:
-            del self._connections[endpoint]
+        if self._connections.get(endpoint) is not connection:
+            return  # another call was told before: what is now there is newer
+        del self._connections[endpoint]
         if endpoint == self.endpoint:
             self._at = (self._at + 1) % len(self._endpoints)
 

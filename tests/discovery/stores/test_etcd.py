@@ -350,6 +350,31 @@ async def test_a_connection_that_was_given_up_is_closed_with_the_last_call_on_it
         await until(lambda: way.open == 1)
 
 
+async def test_a_call_that_fails_late_does_not_leave_the_member_it_is_at_anew(own: Etcd) -> None:
+    async with proxy(own.port) as one, proxy(own.port) as other:
+        places = [f"127.0.0.1:{way.port}" for way in (one, other)]
+        client = EtcdClient(places, within_s=0.3)
+        await client.call(STATUS, pb.StatusRequest())
+        one.fall_silent()
+        late = client.call(STATUS, pb.StatusRequest(), within_s=1.5)
+        async with running(unanswered(late)):
+            await asyncio.sleep(0)
+            await unanswered(client.call(STATUS, pb.StatusRequest()))
+            await client.call(STATUS, pb.StatusRequest())
+            other.fall_silent()
+            await unanswered(client.call(STATUS, pb.StatusRequest()))
+            assert client.endpoint == places[0]
+            await client.call(STATUS, pb.StatusRequest())
+            await until(lambda: one.open == 1)
+        assert client.endpoint == places[0]
+        await client.aclose()
+
+
+async def unanswered(call: Any) -> None:
+    with pytest.raises(UnreachableError):
+        await call
+
+
 async def test_a_store_that_lost_etcd_again_and_again_has_one_connection_to_it(
     own: Etcd, garbage_is_kept: None
 ) -> None:
