@@ -94,7 +94,8 @@ def _again(schedule: Schedule) -> str:
 def _with_own_mounts() -> None:
     """Begin again where a small disk can be mounted that nobody else sees; never returns."""
     as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
-    command = ["unshare", "--mount", *as_root, sys.executable, "-m", "tests.chaos", *sys.argv[1:]]
+    own = ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]  # all end with us
+    command = ["unshare", *own, *as_root, sys.executable, "-m", "tests.chaos", *sys.argv[1:]]
     os.execvpe(command[0], command, {**os.environ, _OWN_MOUNTS: "1"})
 
 

@@ -45,10 +45,11 @@ class EtcdLog:
 
     def __exit__(self, *_: object) -> None:
         self._is_over.set()
-        if self._channel:
-            self._channel.close()
-        self._calls.put(None)
-        self._thread.join()
+        while self._thread.is_alive():  # it may just be opening another channel
+            if self._channel:
+                self._channel.close()
+            self._calls.put(None)
+            self._thread.join(0.1)
 
     def _follow(self) -> None:
         while not self._is_over.is_set():

@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 
     from discovery.follower import StreamState
     from discovery.protocol import Item
-    from tests.chaos.fleet import Befell, Fleet
+    from tests.chaos.deeds import Befell
+    from tests.chaos.fleet import Fleet
 
-SETTLES_S = TTL_S + 2.0
+SETTLES_S = TTL_S - 1.0
 """After trouble a worker has had the time to be heard again."""
 _NEVER = float("-inf")
+_LATEST_S = 2.0
+"""How long after a router or a worker the log of etcd may hear of a revision."""
 _TOLERANCE_S = 0.05
 """Clocks are one and the same here; a moment is read before or after what it is of."""
 
@@ -90,7 +93,8 @@ class Router:
 
     def see(self, seen: Seen) -> None:
         """Judge a record."""
-        if seen.daemon != self.follower._last.daemon if self.follower._last else True:
+        before = self.follower._last
+        if before is None or before.daemon != seen.daemon:
             self.judge.connected()
         self.follower.become(seen)
         self.judge.see(list(seen.shown))
@@ -137,6 +141,8 @@ class Worker:
                 for key in did.keys:
                     self.since.setdefault(key, did.at)
             case "removes" | "loses":
+                if did.what == "loses" and not did.detail["is_conflict"]:
+                    self.world.blame("false loss", f"{self.name}: {did.detail['why']}")
                 for key in did.keys:
                     self.owned.discard(key)
                     self.since.pop(key, None)
@@ -145,18 +151,9 @@ class Worker:
                 for key in did.keys:  # until it is told how that ended, it may be either
                     self.since.pop(key, None)
             case "is refused":
-                self._check_refusal(did)
+                self.world.refusals.append((self.name, did))
                 for key in self.owned.intersection(did.keys):
                     self.since[key] = did.at
-
-    def _check_refusal(self, did: Did) -> None:
-        said = did.detail
-        assert said
-        self.world.count("conflicts")
-        if said["count"] and not self.world.truth.had(
-            said["endpoint"], said["incumbent"], since=said["asked_at"]
-        ):
-            self.world.blame("false refusal", f"{self.name}: {said['text']}")
 
 
 class Replay:
@@ -174,11 +171,12 @@ class Replay:
         self.workers: dict[int, Worker] = {}
         self.daemons: list[object] = []
         self.routers: dict[tuple[str, Sequence[str]], Router] = {}
+        self.refusals: list[tuple[str, Did]] = []
         self.truth = Truth(self)
         self._fleet, self._began_at = fleet, began_at
         for instance_id, (name, born_at) in fleet.born.items():
             self.workers[instance_id] = Worker(self, instance_id, name, born_at)
-        _note_troubles(self.workers, fleet.befell)
+        _note_troubles(self.workers, fleet.deeds.befell)
 
     # ---- what judges use
 
@@ -206,6 +204,20 @@ class Replay:
         for at, _, record, who in sorted(self._records(), key=itemgetter(0, 1)):
             self.now = at
             self._show(record, who)
+        for name, did in self.refusals:  # when all is known: word of a refusal may come first
+            self.now = did.at
+            self._check_refusal(name, did)
+
+    def _check_refusal(self, name: str, did: Did) -> None:
+        """A conflict is only told when there was one, at some moment while it was asked."""
+        said = did.detail
+        assert said
+        self.count("conflicts")
+        until = did.at + _LATEST_S
+        if said["count"] and not self.truth.had(  # with none, the models of the unit disagree
+            said["endpoint"], said["incumbent"], since=said["asked_at"], until=until
+        ):
+            self.blame("false refusal", f"{name}: {said['text']}")
 
     def _show(self, record: Any, who: str) -> None:
         match record:
@@ -219,6 +231,8 @@ class Replay:
                 self.blame(record.kind, f"{who}: {record.text}")
             case Seen():
                 self.count("records of routers")
+                for worker in self.workers.values():
+                    self.counts["chances to see a false removal"] += worker.is_loyal
                 at = (who, record.scope)
                 if at not in self.routers:
                     self.routers[at] = Router(self, who, record.scope)
@@ -247,9 +261,11 @@ class Replay:
                 for at, *record in records_of(path):
                     yield at, 0, record[0] if len(record) == 1 else tuple(record), ""
             return
-        (begun,) = self._fleet.log.epochs
-        yield self._began_at, 0, (begun[1], 0), ""
-        yield from _not_after_they_were_seen(self._fleet.log.batches, begun[1], first_seen)
+        (_, epoch), *others = self._fleet.log.epochs
+        if others:
+            self.blame("time travel", f"etcd never went back, and other epochs began: {others}")
+        yield self._began_at, 0, (epoch, 0), ""
+        yield from _not_after_they_were_seen(self._fleet.log.batches, epoch, first_seen)
 
     def check_end(self, owned: Mapping[str, Sequence[str]]) -> None:
         """All faults are over and everybody is well: everybody knows everything.
@@ -276,7 +292,8 @@ def _not_after_they_were_seen(
     known_at = float("inf")
     timed = []
     for at, batch in reversed(list(batches)):
-        known_at = min(known_at, at, first_seen.get((epoch, batch.revision), at))
+        seen_at = max(first_seen.get((epoch, batch.revision), at), at - _LATEST_S)
+        known_at = min(known_at, at, seen_at)
         timed.append((known_at, 0, batch, ""))
     return timed[::-1]
 

@@ -80,7 +80,7 @@ async def _befall(fleet: Fleet, say: Callable[[str], None]) -> None:
 
     async def befall(fault: Fault) -> None:
         await asyncio.sleep(fault.at_s - (time.monotonic() - began_at))
-        await fleet.befall(fault)
+        await fleet.deeds.befall(fault)
         say(f"{time.monotonic() - began_at:5.1f}  over: {fault.whom}, {fault.what}")
 
     async with asyncio.TaskGroup() as group:
@@ -127,6 +127,9 @@ async def _wrong_with(actor: Any, owned: Mapping[str, Sequence[str]]) -> list[st
     if said is None:
         return [f"{actor.name} ended: see {actor.place.name}.log"]
     keys = {key: key for every in owned.values() for key in every}
+    last = sum("/last/" in key for key in keys)
+    if last < len(owned):
+        return [f"{len(owned) - last} workers could not register anything more"]
     wrong = []
     for stream in said:
         there = within_scope(keys, tuple(stream["scope"]))
@@ -174,7 +177,7 @@ def _counts(fleet: Fleet, replay: Replay) -> Mapping[str, int]:
     counts = Counter(replay.counts)
     counts["gave up at start"] = sum(len(actor.gave_up) for actor in fleet.actors.values())
     counts["revisions"] = sum(len(line.revisions) for line in replay.truth.lines.values())
-    for fault in fleet.befell:
+    for fault in fleet.deeds.befell:
         counts[fault.what] += 1
     for router in replay.routers.values():
         counters = router.follower.counters

@@ -39,12 +39,15 @@ class Schedule:
     seed: int
     lasts_s: float
     is_memory: bool
+    is_orderly: bool
+    """One daemon at a time is in trouble, and the next one when its leases have had their time."""
     faults: Sequence[Fault]
 
     def lines(self) -> list[str]:
         """Say it for a person."""
         kind = "one daemon in memory" if self.is_memory else f"{DAEMONS} daemons on etcd"
-        return [f"seed {self.seed}: {kind}, {self.lasts_s:.0f} s", *map(str, self.faults)]
+        turns = ", one in trouble at a time" if self.is_orderly and not self.is_memory else ""
+        return [f"seed {self.seed}: {kind}{turns}, {self.lasts_s:.0f} s", *map(str, self.faults)]
 
 
 # How long each lasts at least and at most, in seconds; some are longer than the TTL.
@@ -69,17 +72,20 @@ _DISK = "disk of the logs full"
 def drawn(seed: int, lasts_s: float) -> Schedule:
     """Return the schedule of a seed: each kind of fault, half of them twice, if there is room."""
     rng = random.Random(seed)
-    is_memory = rng.random() < 0.25
+    is_memory, is_orderly = rng.random() < 0.25, rng.random() < 0.7
     busy: dict[str, list[tuple[float, float]]] = {}
     faults: list[Fault] = []
     kinds = _kinds(is_memory=is_memory)
     for what, whom, (least_s, most_s) in [*kinds, *rng.sample(kinds, len(kinds) // 2)]:
         for_s = rng.uniform(least_s, most_s)
         target = rng.choice(whom)
-        at_s = _free(rng, busy.setdefault(_place(what, target), []), for_s, lasts_s)
+        is_in_turn = is_orderly and target.startswith("daemon") and what != _CLOCK
+        place, lead_s = ("daemons", TTL_S) if is_in_turn else (_place(what, target), _LEAD_S)
+        at_s = _free(rng, busy.setdefault(place, []), for_s, lead_s, lasts_s)
         if at_s is not None:
             faults.append(Fault(at_s, what, target, for_s))
-    return Schedule(seed, lasts_s, is_memory, sorted(faults, key=lambda fault: fault.at_s))
+    faults.sort(key=lambda fault: fault.at_s)
+    return Schedule(seed, lasts_s, is_memory, is_orderly, faults)
 
 
 def _kinds(*, is_memory: bool) -> list[tuple[str, Sequence[str], tuple[float, float]]]:
@@ -110,12 +116,16 @@ def _place(what: str, target: str) -> str:
 
 
 def _free(
-    rng: random.Random, busy: list[tuple[float, float]], for_s: float, lasts_s: float
+    rng: random.Random,
+    busy: list[tuple[float, float]],
+    for_s: float,
+    lead_s: float,
+    lasts_s: float,
 ) -> float | None:
     """Find a time at which nothing else is wrong there."""
     for _ in range(30):
         at_s = rng.uniform(1.0, lasts_s)
-        if all(at_s > end + _LEAD_S or at_s + for_s + _LEAD_S < begin for begin, end in busy):
+        if all(at_s > end + lead_s or at_s + for_s + lead_s < begin for begin, end in busy):
             busy.append((at_s, at_s + for_s))
             return at_s
     return None

@@ -92,6 +92,8 @@ class Way:
             if self.is_open:
                 answers, asking = await asyncio.open_connection("127.0.0.1", there)
                 both.append(asking)
+                if not self.is_open:  # it was cut meanwhile
+                    return
                 self._writers.update(both)
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._pump(reader, asking, self._asks))

@@ -11,6 +11,7 @@ import random
 import sys
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from discovery.errors import (
     UnavailableError,
 )
 from discovery.keys import format_key
+from discovery.spec import EndpointSpec
 from tests.chaos.planting import planted_as_told
 from tests.chaos.proxied import beside_requests, log_everything
 from tests.chaos.recording import Did, Log
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from discovery.spec import Spec
 
 PAUSE_S = (0.05, 0.8)
+_PLACE = {"namespace": "n", "component": "a"}
 
 
 class Blind:
@@ -61,10 +64,20 @@ class Worker:
         self._d, self._log = d, log
         self._rng, self._world = random.Random(seed), Blind()
         self._failed = 0
+        self._stays = EndpointSpec(**_PLACE, endpoint="stays", transport={"tcp": "h:1"})
+
+    async def begin(self) -> None:
+        """Register what stays until the end: if that goes, somebody has done wrong."""
+        await self._register([self._stays])
+
+    async def end(self) -> None:
+        """Register one thing more, when all is calm: it must be possible."""
+        await self._register([replace(self._stays, endpoint="last")])
+        self.note_failures()
 
     async def act(self) -> None:
-        """Register something, again or anew, or remove it."""
-        rng, owned = self._rng, self.owned
+        """Register something, again or anew, or remove it; but never what is to stay."""
+        rng, owned = self._rng, {k: spec for k, spec in self.owned.items() if spec != self._stays}
         kind = rng.random()
         if kind < 0.5 or not owned:
             await self._register(wishes.unit(self._world, rng, self._d.instance_id))
@@ -111,7 +124,8 @@ class Worker:
         failures = self._d.failures
         for failure in failures[self._failed :]:
             keys = [format_key(spec.id(self._d.instance_id)) for spec in failure.specs]
-            self._note("loses", keys, {"why": str(failure.error)})
+            is_conflict = isinstance(failure.error, ModelConflictError)
+            self._note("loses", keys, {"why": str(failure.error), "is_conflict": is_conflict})
             for key in keys:
                 self.owned.pop(key, None)
         self._failed = len(failures)
@@ -135,8 +149,10 @@ async def main(url: str, codec: str, ttl_s: str, instance_id: str, seed: str, lo
     )
     async with way_in as d:
         worker = Worker(d, seed, Log(Path(log)))
+        await worker.begin()
         while not calm.done():
             await worker.act()
+        await worker.end()
         while True:
             worker.note_failures()
             print(json.dumps({"owned": sorted(worker.owned)}), flush=True)

@@ -119,15 +119,19 @@ class Truth:
         if SessionRecord.decode(key, entry.value).is_owned_with(request["token"]):
             self.world.blame("false loss", f"{daemon} says that {key} is lost; it is there", daemon)
 
-    def had(self, endpoint: str, name: str, *, since: float) -> bool:
+    def had(self, endpoint: str, name: str, *, since: float, until: float = float("inf")) -> bool:
         """Say whether a model of that name was on an endpoint at some moment since then."""
         scope = ("models", *endpoint.split("/"))
         for line in self.lines.values():
             ends = [moment.at for moment in line.moments[1:]] + [float("inf")]
             for moment, end in zip(line.moments, ends, strict=True):
-                if end >= since and any(
-                    scope_of(key) == scope and name_of(entry) == name
-                    for key, entry in moment.entries.items()
+                if (
+                    end >= since
+                    and moment.at <= until
+                    and any(
+                        scope_of(key) == scope and name_of(entry) == name
+                        for key, entry in moment.entries.items()
+                    )
                 ):
                     return True
         return False

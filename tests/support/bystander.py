@@ -121,12 +121,12 @@ class Bystander:
         here = self._d._here
         follower = here.upstreams._by_scope[MINE.scope].follower.counters
         losses = (follower.gaps, follower.corruptions, follower.overflows)
-        return (losses, here.session.losses, here.session.failures)
+        return (losses, here.upstreams.rejected, here.session.losses, here.session.failures)
 
     def _silent(self) -> tuple[int, ...]:
         here = self._d._here
         follower = here.upstreams._by_scope[MINE.scope].follower.counters
-        return (here.connection.reconnects, here.upstreams.rejected, follower.snapshots)
+        return (here.connection.reconnects, follower.snapshots)
 
     async def _notices_nothing(self) -> None:
         assert self._events.empty(), self._events.get_nowait()

@@ -43,8 +43,9 @@ _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
 _CLOSE_S: Final = 1.0
 _NOBODY: Final = "503"  # of NATS for a message with a reply subject that nobody subscribes to
-# RuntimeError is what uvloop raises where nats-py writes to what is closed already.
-_LOST: Final = (OSError, TimeoutError, RuntimeError, nats.errors.Error, UnreachableError)
+_LOST: Final = (OSError, TimeoutError, nats.errors.Error, UnreachableError)
+_CUT: Final = (*_LOST, RuntimeError)
+"""What writing may raise; the last is uvloop's, for what is closed already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,12 @@ class _Client(Client):
         """Return why there is no connection, or none any more."""
         return self._why or UnreachableError("the connection was lost")
 
+    @property
+    def is_cut(self) -> bool:
+        """Nothing can be written any more."""
+        writer = getattr(self._transport, "_io_writer", None)
+        return writer is None or writer.is_closing()
+
     async def _note(self, error: Exception) -> None:
         self._why = error
 
@@ -141,7 +148,7 @@ class _Client(Client):
         """End. nats-py's own gives up midway when it can write no more, and calls nobody back."""
         try:
             await super()._close(status, do_cbs)
-        except _LOST as error:
+        except _CUT as error:
             self._why = self._why or UnreachableError(str(error))
             await self._end()
 
@@ -262,7 +269,7 @@ class NatsConnection:
 
     async def flushed(self, within_s: float) -> None:
         """Wait until the server has what was sent before, but not for long."""
-        with suppress(*_LOST):
+        with suppress(*_CUT):
             async with asyncio.timeout(within_s):
                 while self._client is not None and (self._outgoing or self._changes):
                     await self._told(self._draining)
@@ -312,14 +319,16 @@ class NatsConnection:
             _tell(self._waiting)
             await self._write(client)
             raise client.why()
-        except _LOST as error:
+        except _CUT as error:
+            if isinstance(error, RuntimeError) and not client.is_cut:
+                raise
             self._note(server, error)
         finally:
             self._client = None
             self._outgoing.clear()
             self._outgoing_bytes = 0
             _tell(self._draining)
-            with suppress(*_LOST, AssertionError):  # the latter of one that was not even begun
+            with suppress(*_CUT, AssertionError):  # the latter of one that was not even begun
                 async with asyncio.timeout(_CLOSE_S):
                     await client.close()
 
