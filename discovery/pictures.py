@@ -22,7 +22,10 @@ class Pictures:
 
     def change(self, identity: InstanceId, instance: Instance | None) -> None:
         """Put an instance in the next picture, or with None take it out."""
-        self._changes[identity] = instance
+        if instance is None and identity not in self._picture:
+            self._changes.pop(identity, None)  # else who never looks would keep all that ever went
+        else:
+            self._changes[identity] = instance
 
     def get(self) -> Mapping[InstanceId, Instance]:
         """Return the picture with all changes so far; copied only when there were some."""

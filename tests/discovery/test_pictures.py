@@ -27,3 +27,19 @@ def test_taking_out_what_is_not_there_is_no_error():
     pictures = Pictures()
     pictures.change(A.id, None)
     assert pictures.get() == {}
+
+
+def test_what_came_and_went_between_two_pictures_takes_no_memory():
+    pictures = Pictures()
+    for number in range(1, 100):
+        passing = endpoint("a").instance(number)
+        pictures.change(passing.id, passing)
+        pictures.change(passing.id, None)
+    assert len(pictures._changes) == 0
+    pictures.change(A.id, A)
+    assert pictures.get() == {A.id: A}
+    pictures.change(A.id, None)
+    pictures.change(A.id, A)
+    pictures.change(A.id, None)
+    assert len(pictures._changes) == 1
+    assert pictures.get() == {}

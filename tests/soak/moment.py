@@ -60,7 +60,9 @@ async def look(fleet: Fleet, calm: Calm, folder: Path, at_s: float) -> Moment:
     told = [f"refused for good: {failure}" for failure in calm.failures]
     told += differences("the store", calm.facts, stored.facts)
     for port in fleet.ports:
-        async with discovery.connect(f"zmq://127.0.0.1:{port}", request_timeout_s=PATIENCE_S) as d:
+        url = f"zmq://127.0.0.1:{port}"
+        patience = {"connect_timeout_s": PATIENCE_S, "request_timeout_s": PATIENCE_S}
+        async with discovery.connect(url, **patience) as d:
             lists = [await d.list(it, min_revision=stored.revision) for it in _EVERYTHING]
         listed = facts_of(one for found in lists for one in found)
         told += differences(f"the list of the daemon at {port}", stored.facts, listed)

@@ -114,7 +114,9 @@ class Routers:
             await stack.enter_async_context(self.listener(self.connections[-1]))
 
     def connect(self) -> Discovery:
-        return discovery.connect(self.url, request_timeout_s=PATIENCE_S)
+        return discovery.connect(
+            self.url, connect_timeout_s=PATIENCE_S, request_timeout_s=PATIENCE_S
+        )
 
     @asynccontextmanager
     async def listener(self, d: Discovery) -> AsyncGenerator[Listener]:

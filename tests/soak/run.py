@@ -99,6 +99,8 @@ async def _sample_often(fleet: Fleet, found: Soak, began: float) -> None:
 
 
 async def _sample(fleet: Fleet, found: Soak, began: float, *, is_still: bool) -> None:
+    for name, program in fleet.programs.items():
+        assert program.process.returncode is None, f"{name} ended, {program.process.returncode}"
     pids = {name: program.pid for name, program in fleet.programs.items()}
     for name, pid in {"etcd": fleet.etcd.pid, **pids}.items():
         at_s = time.monotonic() - began

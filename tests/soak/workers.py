@@ -70,7 +70,8 @@ class Workforce:
         self._turn = asyncio.Lock()
 
     async def come(self) -> None:
-        d = discovery.connect(self.url, lease_ttl_s=self.ttl_s, request_timeout_s=PATIENCE_S)
+        patience = {"connect_timeout_s": PATIENCE_S, "request_timeout_s": PATIENCE_S}
+        d = discovery.connect(self.url, lease_ttl_s=self.ttl_s, **patience)
         place, channel = some_place(self.rng), None
         if self.rng.random() < _WITH_CHANNEL:
             channel = self.rng.randrange(1, 1 << 53)
