@@ -84,7 +84,7 @@ _DUPLICATE: Final = Finding(Verdict.DUPLICATE)
 class Sequence:
     """The numbers of one publisher, in the order in which its events arrive."""
 
-    __slots__ = ("_joined_at", "_newest_ms", "_wanted", "expected", "tally")
+    __slots__ = ("_joined_at", "_newest_ms", "_tail", "_wanted", "expected", "tally")
 
     def __init__(self) -> None:
         self.tally = Tally()
@@ -93,6 +93,8 @@ class Sequence:
         self._joined_at: int | None = None
         self._newest_ms = -1
         self._wanted: list[Gap] = []  # sorted
+        self._tail: Gap | None = None
+        """The last ones, when their end was told before they came."""
 
     def receive(self, sequence: int, published_at: int) -> Finding:
         """Take the number of an event that has arrived, and when it was published, in Unix ms."""
@@ -133,9 +135,12 @@ class Sequence:
         """
         if self._joined_at is None:
             self._join(count)
-            self.expected = count
+            self.expected, self._tail = count, Gap(0, count - 1)
             return None
-        return self._pass_over(count - 1, and_it=True) if count > self.expected else None
+        if count <= self.expected:
+            return None
+        self._tail = self._pass_over(count - 1, and_it=True)
+        return self._tail
 
     def _join(self, sequence: int) -> None:
         self._joined_at = sequence
@@ -156,7 +161,8 @@ class Sequence:
 
     def _look_back(self, sequence: int, published_at: int) -> Finding:
         """Say what an event is whose number is below the one that comes next."""
-        if published_at > self._newest_ms:
+        is_of_tail = self._tail is not None and self._tail.first <= sequence <= self._tail.last
+        if published_at > self._newest_ms and not is_of_tail:
             return self._restart(sequence)
         at = bisect_right(self._wanted, sequence, key=lambda gap: gap.first) - 1
         if at < 0 or self._wanted[at].last < sequence:
@@ -175,6 +181,7 @@ class Sequence:
     def _restart(self, sequence: int) -> Finding:
         self.tally.restarts += 1
         self.expected = self._joined_at = 0
+        self._tail = None
         self._wanted.clear()
         gap = self._pass_over(sequence) if sequence else None
         self.expected = sequence + 1

@@ -22,6 +22,7 @@ GRACE_S: Final = 1.0
 sent before it went may still be on its way."""
 
 _GRACES: Final = 10
+_LOOKS: Final = 4  # in each grace: a loop that stood still has not listened all that time
 
 
 class Channels:
@@ -85,18 +86,20 @@ class Channels:
         if self._reception.has_ended(channel.instance_id):
             self._let_go(channel)
         else:
-            self._look_again(channel, _GRACES)
+            self._look_again(channel, _GRACES * _LOOKS, 0)
 
-    def _look_again(self, channel: EventChannelInstance, graces: int) -> None:
+    def _look_again(self, channel: EventChannelInstance, looks: int, quiet: int) -> None:
         heard = self._reception.heard(channel.instance_id)
         loop = asyncio.get_running_loop()
-        self._leaving[channel] = loop.call_later(GRACE_S, self._check, channel, heard, graces)
+        check, in_s = self._check, GRACE_S / _LOOKS
+        self._leaving[channel] = loop.call_later(in_s, check, channel, heard, looks, quiet)
 
-    def _check(self, channel: EventChannelInstance, heard: int, graces: int) -> None:
+    def _check(self, channel: EventChannelInstance, heard: int, looks: int, quiet: int) -> None:
+        """Let go after so many looks in a row at which nothing had come since the last."""
         del self._leaving[channel]
-        is_quiet = heard == self._reception.heard(channel.instance_id)
-        if graces and not is_quiet and not self._reception.has_ended(channel.instance_id):
-            self._look_again(channel, graces - 1)
+        quiet = quiet + 1 if heard == self._reception.heard(channel.instance_id) else 0
+        if looks and quiet < _LOOKS and not self._reception.has_ended(channel.instance_id):
+            self._look_again(channel, looks - 1, quiet)
         else:
             self._let_go(channel)
 

@@ -28,7 +28,7 @@ URLS = {
     "port 99999": ("zmq://host:99999", "port 99999 is above 65535"),
     "port -1": ("zmq://host:-1", "port '-1' is not a number"),
     "a space in it": ("zmq://a b:1", "host 'a b' is not a name"),
-    "a line": ("zmq://a\nb:1", r"host 'a\nb' is not a name"),
+    "a line": ("zmq://a\nb:1", "it has a character that cannot be printed"),
     "http": ("http://x", "scheme 'http' is not known"),
     "upper case": ("ZMQ://x:1", "scheme 'ZMQ' is not known"),
     "a query": ("zmq://h:1?codec=json", "port '1?codec=json' is not a number"),
@@ -38,7 +38,7 @@ URLS = {
     "a long scheme": (f"{LONG}://h:1", "x… is not known"),
     "a long port": (f"zmq://h:{LONG}", "x… is not a number"),
     "a long path": (f"memory://{LONG}/", "x… has a character that is not allowed"),
-    "a surrogate": ("zmq://\udcff:1", r"host '\udcff' is not a name"),
+    "a surrogate": ("zmq://\udcff:1", "it has a character that cannot be printed"),
     "half an IPv6": ("zmq://[::1:1", "host '[::1' is not a name"),
 }
 
@@ -220,7 +220,7 @@ def test_a_flag_that_is_wrong_stops_the_start(flags: list[str], said: str) -> No
         (["--url", "zmq://", "status"], "url: address 'zmq://' cannot be used: '' has no port"),
         (["--url", "http://me:secret@h", "status"], "credentials do not belong in an address"),
         (["--url", f"zmq://{LONG}:1", "status"], "its host has 100000 characters"),
-        (["--url", "zmq://\udcff:1", "status"], r"host '\udcff' is not a name"),
+        (["--url", "zmq://\udcff:1", "status"], "a character that cannot be printed"),
         (["--timeout", "nan", "status"], "timeout_s nan: expected seconds above 0"),
         (["get", "endpoints", "x" * 300], "x… (302 characters) is too long"),
         (["get", "endpoints", "a/\udcff"], r"component '\udcff' contains '\udcff'"),

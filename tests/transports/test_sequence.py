@@ -50,6 +50,24 @@ def test_a_late_event_from_before_the_first_is_missed_no_more():
     assert sequence.tally == Tally(received=2, missed=1, reordered=1)
 
 
+def test_what_comes_after_the_end_was_told_is_late_and_no_restart():
+    """Its end may be told another way, and overtake it."""
+    for arrived in (0, 10):
+        sequence, _ = heard(*range(arrived))
+        sequence.finish(20)
+        assert sequence.receive(arrived, 2000) == LATE
+        assert sequence.receive(15, 3000) == LATE
+        tally = sequence.tally
+        assert (tally.received, tally.restarts) == (arrived + 2, 0)
+        assert tally.received + tally.lost + tally.missed == 20
+
+
+def test_who_starts_anew_after_its_end_is_told_has_restarted():
+    sequence, _ = heard(*range(10))
+    sequence.finish(20)
+    assert sequence.receive(0, 2000).verdict is Verdict.RESTARTED
+
+
 def test_a_repeated_event_is_a_duplicate_late_or_not():
     sequence, found = heard(0, 2, 2, 1, 1, 0)
     assert found[2:] == [DUPLICATE, LATE, DUPLICATE, DUPLICATE]
