@@ -390,8 +390,8 @@ async def test_a_store_that_lost_etcd_again_and_again_has_one_connection_to_it(
                 way.fall_silent()
                 await put(other, f"v1/x{n}")
                 await shown(watch, f"v1/x{n}")
-        assert way.connections >= 3
-        await until(lambda: way.open == 1)
+            assert way.connections >= 3
+            await until(lambda: way.open == 1)  # who renews finds that its stream is silent
 
 
 async def renewed_often(store: EtcdStore) -> None:
