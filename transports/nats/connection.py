@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import ssl
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,14 +18,12 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import nats.errors
-from nats.aio.client import Client
-from nats.protocol.parser import Parser
 
 from transports.errors import BacklogFullError, UnreachableError
+from transports.nats.client import CLOSE_S, CUT, NatsClient, ways_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from transports.nats.url import NatsUrl
 
@@ -37,15 +34,9 @@ MOST_WAITING: Final = 10_000
 
 _MOST_WAITING_BYTES: Final = 64 << 20
 _MAX_PAYLOAD: Final = 1 << 20
-_CONNECT_S: Final = 2
-_PING_S: Final = 1  # a server that says nothing is left when a third answer is due
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
-_CLOSE_S: Final = 1.0
 _NOBODY: Final = "503"  # of NATS for a message with a reply subject that nobody subscribes to
-_LOST: Final = (OSError, TimeoutError, nats.errors.Error, UnreachableError)
-_CUT: Final = (*_LOST, RuntimeError)
-"""What writing may raise; the last is uvloop's, for what is closed already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,99 +60,6 @@ class Subscription:
     """nats-py's own, while there is a connection."""
 
 
-class _Parser(Parser):
-    """nats-py's, which takes everything that is read for a sign of life.
-
-    nats-py waits for the answer to its ping, which comes after all else that is under way.
-    """
-
-    async def parse(self, data: bytes = b"") -> None:
-        if data:
-            self.nc._pings_outstanding = 0  # noqa: SLF001 - what it counts by
-        await super().parse(data)
-
-
-class _Client(Client):
-    """nats-py's, for one connection.
-
-    Args:
-        is_tls: it would also speak in the clear to a server that does not encrypt; ours does not.
-        on_end: is called when the connection has ended.
-    """
-
-    def __init__(self, *, is_tls: bool, on_end: Callable[[], None]) -> None:
-        super().__init__()
-        self._ps = _Parser(self)
-        self._is_tls, self._on_end = is_tls, on_end
-        self.has_ended = False
-        self._why: Exception | None = None
-
-    async def open(self, server: str, let_in: Mapping[str, Any]) -> None:
-        """Connect to one server. Raises one of `_LOST`."""
-        try:
-            await self.connect(
-                servers=[f"nats://{server}"],
-                name="discoveryd",
-                allow_reconnect=False,
-                connect_timeout=_CONNECT_S,
-                reconnect_time_wait=0,
-                max_reconnect_attempts=1,
-                ping_interval=_PING_S,
-                max_outstanding_pings=2,
-                flush_timeout=_CLOSE_S,
-                skip_subject_validation=True,
-                error_cb=self._note,
-                closed_cb=self._end,
-                **let_in,
-            )
-        except nats.errors.NoServersError:
-            raise self.why() from None
-        except _LOST:
-            raise
-        except Exception as error:  # such as for a file without a key in it
-            raise UnreachableError(f"{type(error).__name__}: {error}") from error
-
-    def why(self) -> Exception:
-        """Return why there is no connection, or none any more."""
-        return self._why or UnreachableError("the connection was lost")
-
-    @property
-    def is_cut(self) -> bool:
-        """Nothing can be written any more."""
-        writer = getattr(self._transport, "_io_writer", None)
-        return writer is None or writer.is_closing()
-
-    async def _note(self, error: Exception) -> None:
-        self._why = error
-
-    async def _end(self) -> None:
-        self.has_ended = True
-        self._on_end()
-
-    async def _process_op_err(self, e: Exception) -> None:
-        """End for an error, at once: nats-py would wait until a silent server took the rest."""
-        if self._transport:
-            self._transport._io_writer.transport.abort()  # type: ignore[attr-defined] # noqa: SLF001
-        await super()._process_op_err(e)
-
-    async def _close(self, status: int, do_cbs: bool = True) -> None:  # noqa: FBT001, FBT002
-        """End. nats-py's own gives up midway when it can write no more, and calls nobody back."""
-        try:
-            await super()._close(status, do_cbs)
-        except _CUT as error:
-            self._why = self._why or UnreachableError(str(error))
-            await self._end()
-
-    async def _process_info(
-        self,
-        info: dict[str, Any],
-        initial_connection: bool = False,  # noqa: FBT001, FBT002 - nats-py's signature
-    ) -> None:
-        if initial_connection and self._is_tls and not info.get("tls_required"):
-            raise nats.errors.Error("it does not encrypt, and tls=1 was asked for")
-        await super()._process_info(info, initial_connection)
-
-
 class NatsConnection:
     """A connection to one server of a cluster at a time. To be used within one event loop.
 
@@ -177,7 +75,7 @@ class NatsConnection:
         self._outgoing: deque[tuple[str, bytes, str]] = deque()
         self._outgoing_bytes = 0
         self._changes: deque[tuple[Subscription, bool]] = deque()
-        self._client: Client | None = None
+        self._client: NatsClient | None = None
         self._why: str | None = None
         self._max_payload = _MAX_PAYLOAD
         self._waiting: set[asyncio.Future[None]] = set()  # for a connection, or for the end
@@ -269,7 +167,7 @@ class NatsConnection:
 
     async def flushed(self, within_s: float) -> None:
         """Wait until the server has what was sent before, but not for long."""
-        with suppress(*_CUT):
+        with suppress(*CUT):
             async with asyncio.timeout(within_s):
                 while self._client is not None and (self._outgoing or self._changes):
                     await self._told(self._draining)
@@ -285,7 +183,7 @@ class NatsConnection:
                 return
             self._was_up = False
             try:
-                self._let_in = await asyncio.to_thread(_ways_in, self._url)  # files may change
+                self._let_in = await asyncio.to_thread(ways_in, self._url)  # files may change
                 await self._use(server)
             except OSError as error:
                 self._note(server, error)
@@ -299,7 +197,7 @@ class NatsConnection:
 
     async def _use(self, server: str) -> None:
         """Connect, and stay until that connection is lost."""
-        client = _Client(is_tls=self._url.is_tls, on_end=self._wanted.set)
+        client = NatsClient(is_tls=self._url.is_tls, on_end=self._wanted.set)
         by_sid: dict[int, Subscription] = {}
         self._by_sid = by_sid
 
@@ -319,7 +217,7 @@ class NatsConnection:
             _tell(self._waiting)
             await self._write(client)
             raise client.why()
-        except _CUT as error:
+        except CUT as error:
             if isinstance(error, RuntimeError) and not client.is_cut:
                 raise
             self._note(server, error)
@@ -328,11 +226,11 @@ class NatsConnection:
             self._outgoing.clear()
             self._outgoing_bytes = 0
             _tell(self._draining)
-            with suppress(*_CUT, AssertionError):  # the latter of one that was not even begun
-                async with asyncio.timeout(_CLOSE_S):
+            with suppress(*CUT, AssertionError):  # the latter of one that was not even begun
+                async with asyncio.timeout(CLOSE_S):
                     await client.close()
 
-    async def _write(self, client: _Client) -> None:
+    async def _write(self, client: NatsClient) -> None:
         while not (client.has_ended or self._is_closed):
             await self._wanted.wait()
             self._wanted.clear()
@@ -358,7 +256,7 @@ class NatsConnection:
             elif not self._outgoing:
                 _tell(self._draining)
 
-    async def _subscribe(self, client: Client, subscription: Subscription) -> None:
+    async def _subscribe(self, client: NatsClient, subscription: Subscription) -> None:
         subscription.raw = await client.subscribe(subscription.subject, subscription.queue)
         self._by_sid[subscription.raw._id] = subscription  # noqa: SLF001 - what messages name
 
@@ -397,26 +295,3 @@ def _tell(waiting: set[asyncio.Future[None]]) -> None:
     for waiter in waiting:
         if not waiter.done():
             waiter.set_result(None)
-
-
-def _ways_in(url: NatsUrl) -> dict[str, Any]:
-    """Return nats-py's options for logging in and encryption. Raises OSError for a file."""
-    options: dict[str, Any] = {}
-    if url.user is not None and url.password_file is not None:
-        options |= {"user": url.user, "password": _secret(url.password_file)}
-    if url.token_file is not None:
-        options["token"] = _secret(url.token_file)
-    if url.nkey_file is not None:
-        options["nkeys_seed_str"] = _secret(url.nkey_file)
-    if url.creds_file is not None:
-        options["user_credentials"] = str(url.creds_file)
-    if url.is_tls:
-        context = ssl.create_default_context(cafile=url.ca)
-        if url.cert is not None:
-            context.load_cert_chain(url.cert, url.key)
-        options["tls"] = context
-    return options
-
-
-def _secret(file: Path) -> str:
-    return file.read_text().removesuffix("\n").removesuffix("\r")
