@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from typing import TYPE_CHECKING
 
 import discovery.link
+from discovery.errors import DiscoveryError
 from discovery.logs import configure
 from discovery.settings import LogSettings
+from tests.chaos.planting import planted_as_told
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from transports.address import Address
 
 
@@ -24,7 +29,13 @@ def beside_requests() -> None:
     discovery.link.events_address = events_address
 
 
-def log_everything() -> None:
-    """Log to stderr, for whoever looks for what went wrong."""
+def run(main: Callable[..., Coroutine[None, None, None]]) -> None:
+    """Run a program as its arguments say, and log everything for whoever looks what went wrong."""
     configure(LogSettings(level="debug", format="json"), sys.stderr)
     logging.getLogger("discovery").setLevel(logging.INFO)
+    beside_requests()
+    try:
+        with planted_as_told():
+            asyncio.run(main(*sys.argv[1:]))
+    except DiscoveryError as error:
+        sys.exit(f"{sys.argv[0]}: {error}")

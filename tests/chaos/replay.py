@@ -122,17 +122,6 @@ class Worker:
         is_troubled = any(begin <= now <= end + SETTLES_S for begin, end in self.troubles)
         return now < self.died_at and not is_troubled
 
-    def was_wronged(self, key: str, since: float) -> bool:
-        """Say whether nothing but a mistake can have made `key` go for who saw it after `since`."""
-        came_at = self.since.get(key)
-        return (
-            came_at is not None
-            and came_at < self.world.now - 3
-            and self.is_loyal
-            and key in self.owned
-            and self.world.truth.gone_on_purpose.get(key, _NEVER) < since
-        )
-
     def did(self, did: Did) -> None:
         """Take in what it wrote down."""
         match did.what:

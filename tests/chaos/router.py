@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING
 import discovery
 from discovery import EndpointQuery, EventChannelQuery, ModelQuery, Removed
 from discovery.clock import monotonic_s
-from discovery.errors import DiscoveryError
 from discovery.followed import Sink
-from tests.chaos.planting import planted_as_told
-from tests.chaos.proxied import beside_requests, log_everything
+from tests.chaos.proxied import run
 from tests.chaos.recording import Log, Wrong, seen
 
 if TYPE_CHECKING:
@@ -91,7 +89,6 @@ class Ear:
 
 
 async def main(url: str, codec: str, log: str) -> None:
-    beside_requests()
     way_in = discovery.connect(url, codec=codec, connect_timeout_s=60.0)
     async with way_in as d, asyncio.TaskGroup() as group:
         ears = [Ear(d, query, Log(Path(log))) for query in QUERIES]
@@ -107,9 +104,4 @@ async def main(url: str, codec: str, log: str) -> None:
 
 
 if __name__ == "__main__":
-    log_everything()
-    try:
-        with planted_as_told():
-            asyncio.run(main(*sys.argv[1:]))
-    except DiscoveryError as error:
-        sys.exit(f"router: {error}")
+    run(main)

@@ -19,14 +19,12 @@ import discovery
 from discovery.clock import monotonic_s
 from discovery.errors import (
     DeadlineExceededError,
-    DiscoveryError,
     ModelConflictError,
     UnavailableError,
 )
 from discovery.keys import format_key
 from discovery.spec import EndpointSpec
-from tests.chaos.planting import planted_as_told
-from tests.chaos.proxied import beside_requests, log_everything
+from tests.chaos.proxied import run
 from tests.chaos.recording import Did, Log
 from tests.simulation import wishes
 from tests.support.keystate import Line, Moment
@@ -137,7 +135,6 @@ class Worker:
 
 
 async def main(url: str, codec: str, ttl_s: str, instance_id: str, seed: str, log: str) -> None:
-    beside_requests()
     calm = asyncio.create_task(asyncio.to_thread(sys.stdin.readline))
     way_in = discovery.connect(
         url,
@@ -161,9 +158,4 @@ async def main(url: str, codec: str, ttl_s: str, instance_id: str, seed: str, lo
 
 
 if __name__ == "__main__":
-    log_everything()
-    try:
-        with planted_as_told():
-            asyncio.run(main(*sys.argv[1:]))
-    except DiscoveryError as error:
-        sys.exit(f"worker: {error}")
+    run(main)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from discovery.instance import Instance
     from discovery.view import Shown
     from tests.simulation.routers import Router
+    from tests.simulation.workers import Worker
 
 # A beat is due each second and may tell of a proof 0.5 s old; offsets are measured 0.02 s wrong.
 FRESH_AT_END_S = 2.5
@@ -44,6 +45,7 @@ _STALE_AFTER_S = 3.0
 FORGOTTEN_S = 25.0  # after it was live: longer than a router recovers and holds
 _MEASURED_AGAIN_S = 4.0
 """The offset of a daemon's clock is measured at least that often; until then it drifts."""
+_SEEN_FOR_S = 3.0
 
 
 class Judge:
@@ -212,7 +214,7 @@ class Judge:
     def _check_removal(self, key: str, before: Instance) -> None:
         worker = self.world.owner_of(key)
         since = self._live_at - FORGOTTEN_S
-        is_wrong = worker is not None and not self.was_tainted and worker.was_wronged(key, since)
+        is_wrong = worker is not None and not self.was_tainted and _was_wronged(worker, key, since)
         if is_wrong and not self._had_rival(before):
             self.blame("false removal", f"{key} is alive")
 
@@ -293,3 +295,15 @@ class Judge:
             self.blame("not healed", f"stale for {follower.staleness_s(now):.3f} s")
         if follower.counters.corruptions and not self.world.corrupt:
             self.blame("false alarm", f"{follower.counters.corruptions} corruptions")
+
+
+def _was_wronged(worker: Worker, key: str, since: float) -> bool:
+    """Say whether nothing but a mistake can have made `key` go for who saw it after `since`."""
+    came_at, world = worker.since.get(key), worker.world
+    return (
+        came_at is not None
+        and came_at < world.now - _SEEN_FOR_S
+        and worker.is_loyal
+        and key in worker.owned
+        and world.truth.gone_on_purpose.get(key, float("-inf")) < since
+    )

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from discovery.spec import Spec
     from tests.simulation.world import World
 
-NEVER = float("-inf")
 SETTLES_S = TTL_S + 2.0  # after trouble, a worker has had the time to be heard again
 
 
@@ -62,17 +61,6 @@ class Worker:
         trouble_at = max(self.trouble_at, self.link.hurt_at)
         is_there = self.process.is_running and not self.is_leaving
         return is_there and self.world.now - trouble_at > SETTLES_S
-
-    def was_wronged(self, key: str, since: float) -> bool:
-        """Say whether nothing but a mistake can have made `key` go for who saw it after `since`."""
-        came_at = self.since.get(key)
-        return (
-            came_at is not None
-            and came_at < self.world.now - 3
-            and self.is_loyal
-            and key in self.owned
-            and self.world.truth.gone_on_purpose.get(key, NEVER) < since
-        )
 
     @property
     def owned(self) -> dict[str, Spec]:
