@@ -24,6 +24,7 @@ from discovery.errors import DiscoveryError, InvalidArgumentError, SettingError
 from discovery.names import Kind
 from discovery.notify import sd_notify
 from discovery.settings import DaemonSettings
+from discovery.waits import waiting_places
 from transports.address import parse_url
 from transports.errors import TransportError, UnreachableError
 from transports.nats.url import prefix_of, told, with_prefix
@@ -193,10 +194,10 @@ async def run(settings: DaemonSettings, reload: Callable[[], DaemonSettings]) ->
 
     def stopping() -> None:
         if stop.is_set():
-            _give_up("told twice to stop")
+            _give_up(loop, "told twice to stop")
         sd_notify("STOPPING=1", os.environ)
         logger.info("stopping")
-        loop.call_later(settings.shutdown_s, _give_up, "stopping took too long")
+        loop.call_later(settings.shutdown_s, _give_up, loop, "stopping took too long")
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -227,8 +228,9 @@ def _reload(settings: DaemonSettings, reload: Callable[[], DaemonSettings]) -> N
     logger.info("settings reloaded", extra={"changed_at_next_start": waiting})
 
 
-def _give_up(why: str) -> None:
-    logger.error("ended by force", extra={"why": why})
+def _give_up(loop: asyncio.AbstractEventLoop, why: str) -> None:
+    extra = {"why": why, "waiting": waiting_places(loop)}
+    logger.error("ended by force", extra=extra)
     sys.stderr.flush()
     os._exit(1)
 

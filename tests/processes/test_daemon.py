@@ -135,6 +135,25 @@ async def test_sighup_changes_the_log_and_says_what_waits_for_the_next_start(tmp
     assert process.returncode == 0
 
 
+async def test_who_is_ended_by_force_says_what_had_not_ended(tmp_path):
+    flags = ("--http", "off", "--listen", f"zmq://127.0.0.1:{free_ports()}", "--shutdown-s", "0")
+    process = await asyncio.create_subprocess_exec(
+        *(*DISCOVERYD, *flags, "--log-level", "info"), stderr=asyncio.subprocess.PIPE
+    )
+    lines = []
+    try:
+        async for line in process.stderr:
+            lines.append(json.loads(line))
+            if lines[-1]["message"] == "serving":
+                process.terminate()
+    finally:
+        await process.wait()
+    assert process.returncode == 1
+    last = lines[-1]
+    assert (last["message"], last["why"]) == ("ended by force", "stopping took too long")
+    assert any(place.startswith("run > ") for place in last["waiting"])
+
+
 async def fetched(port: int, path: str) -> str:
     def get() -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
