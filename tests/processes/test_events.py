@@ -63,14 +63,19 @@ async def tell(running: Program, *words: object) -> dict:
     return await running.hear()
 
 
-def check_accounts(summary: dict, sent: dict[str, int]) -> None:
-    """Everything that each publisher has sent was received, lost or missed, and told as that."""
-    assert summary["ordered"]
+def check_accounts(summary: dict, sent: dict[str, int], *, may_be_late: bool = False) -> None:
+    """Everything that each publisher has sent was received, lost or missed, and told as that.
+
+    What is late was told as lost before.
+    """
     for one, count in sent.items():
         counters = summary["counters"][one]
+        late = counters["reordered"]
+        assert summary["late"].get(one, 0) <= late
+        assert not late or may_be_late
         assert counters["received"] + counters["lost"] + counters["missed"] == count
         assert summary["got"].get(one, 0) == counters["received"] - counters["dropped"]
-        assert summary["lost"].get(one, 0) == counters["lost"] + counters["dropped"]
+        assert summary["lost"].get(one, 0) == counters["lost"] + counters["dropped"] + late
 
 
 async def test_a_burst_arrives_or_is_told_as_lost(network):
@@ -111,7 +116,9 @@ async def test_a_reader_that_is_stopped_for_two_seconds_accounts_for_all(network
         reader.send_signal(signal.SIGCONT)
         await writer.hear_until(published="p")
         await tell(writer, "leave", "p")
-        check_accounts(await tell(reader, "read", "s", 1), {one: 100_000})
+        summary = await tell(reader, "read", "s", 1)
+        # A server of NATS may pass on what it had of a connection that was lost, after the next's.
+        check_accounts(summary, {one: 100_000}, may_be_late=network.transport == "nats")
 
 
 async def test_a_killed_publisher_has_ended_and_the_next_one_counts_for_itself(network):

@@ -17,11 +17,12 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 
 import discovery
-from discovery import Ended, EventPublisher, EventSubscriber, Lost, Message
+from discovery import Ended, EventCounters, EventPublisher, EventSubscriber, Lost, Message
 
 TOPIC = "kv-events"
 
@@ -30,6 +31,7 @@ async def main(url: str, namespace: str) -> None:  # noqa: C901, PLR0912 - a cas
     place = {"topic": TOPIC, "namespace": namespace, "component": "comp"}
     publishers: dict[str, EventPublisher] = {}
     subscribers: dict[str, EventSubscriber] = {}
+    taken: dict[str, Counter[int]] = {}
     async with discovery.connect(url) as d, AsyncExitStack() as stack:
         while words := (await asyncio.to_thread(sys.stdin.readline)).split():
             match words:
@@ -53,13 +55,14 @@ async def main(url: str, namespace: str) -> None:  # noqa: C901, PLR0912 - a cas
                     await subscribers[name].synced()
                     if "DISCOVERY_EVENT_NATS" in os.environ:
                         await subscribed_to_nats(subscribers[name])
+                    taken[name] = Counter()
                     say(subscriber=name)
                 case ["stall", seconds]:
                     time.sleep(float(seconds))
                     sys.stdin.readline()
                     say(stalled=seconds)
                 case ["read", name, ended]:
-                    say(read=name, **await read(subscribers[name], int(ended)))
+                    say(read=name, **await read(subscribers[name], int(ended), taken[name]))
                 case ["kill"]:
                     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -71,33 +74,42 @@ async def subscribed_to_nats(subscriber: EventSubscriber) -> None:
     await subscriber._io.run(nats.flushed(10))
 
 
-async def read(subscriber: EventSubscriber, ended: int) -> dict[str, object]:
+async def read(subscriber: EventSubscriber, ended: int, taken: Counter[int]) -> dict[str, object]:
     got: Counter[int] = Counter()
     lost: Counter[int] = Counter()
+    late: Counter[int] = Counter()
     ends: dict[int, int | None] = {}
-    is_ordered, newest = True, {}
+    newest: dict[int, int] = {}
     async for item in subscriber:
         match item:
             case Message():
                 got[item.publisher_id] += 1
-                is_ordered &= newest.get(item.publisher_id, -1) < item.sequence
-                newest[item.publisher_id] = item.sequence
+                taken[item.publisher_id] += 1
+                late[item.publisher_id] += newest.get(item.publisher_id, -1) >= item.sequence
+                newest[item.publisher_id] = max(newest.get(item.publisher_id, 0), item.sequence)
             case Lost():
                 lost[item.publisher_id] += item.last - item.first + 1
+                newest[item.publisher_id] = max(newest.get(item.publisher_id, 0), item.last)
             case Ended():
                 ends[item.publisher_id] = item.sent
                 ended -= 1
-        if not ended:
-            break
-    counters = {str(key): asdict(one) for key, one in subscriber.counters.publishers.items()}
+        if ended <= 0:
+            counters = subscriber.counters.publishers
+            if not under_way(counters, taken):
+                break
     return {
         "got": {str(key): count for key, count in got.items()},
         "lost": {str(key): count for key, count in lost.items()},
         "ends": {str(key): sent for key, sent in ends.items()},
-        "ordered": is_ordered,
+        "late": {str(key): count for key, count in late.items()},
         "newest": {str(key): sequence for key, sequence in newest.items()},
-        "counters": counters,
+        "counters": {str(key): asdict(one) for key, one in counters.items()},
     }
+
+
+def under_way(counters: Mapping[int, EventCounters], taken: Counter[int]) -> int:
+    """How many events have come that were not read: some may come after the word of the end."""
+    return sum(one.received - one.dropped - taken[key] for key, one in counters.items())
 
 
 def say(**fields: object) -> None:
