@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MISSES_UNTIL_LOST = 3
+_URGENT = frozenset({"keep_alive"})  # of a lease most is over when one was not answered
 _ATTEMPT_S = 3.0  # without a single chunk; the daemon itself waits up to 2 s for a revision
 _RETRY_FIRST_S = 0.05
 _RETRY_CAP_S = 1.0
@@ -118,7 +119,8 @@ class Connection:
             answer = await link.call(op, fields, within_s)
         except NoAnswerError:
             self._misses += 1
-            if self._misses >= _MISSES_UNTIL_LOST:
+            is_urgent = op in _URGENT and self._has_others
+            if is_urgent or self._misses >= _MISSES_UNTIL_LOST:
                 self.leave(link)
             raise
         except DiscoveryError:
@@ -148,6 +150,11 @@ class Connection:
         except TimeoutError:
             pass
         raise last or DeadlineExceededError(f"{op}: no answer within {within_s:g} s")
+
+    @property
+    def _has_others(self) -> bool:
+        """There may be another daemon: a NATS server may lead to any number of them."""
+        return len(self._addresses) > 1 or self._addresses[0].scheme == "nats"
 
     def leave(self, link: Link) -> None:
         """Try the next daemon, if `link` is still the one in use."""

@@ -176,7 +176,6 @@ async def test_etcd_that_stands_still_for_five_seconds_removes_nobody(own, way):
         assert f.removals == []
 
 
-@OVER_ZMQ
 async def test_a_compaction_while_a_daemon_stands_still_removes_nobody(own, way):
     async with fleet(own, way, ttl_s=4.0, daemons=2, workers=5) as f:
         f.daemons[0].send_signal(signal.SIGSTOP)
@@ -187,6 +186,7 @@ async def test_a_compaction_while_a_daemon_stands_still_removes_nobody(own, way)
         f.daemons[0].send_signal(signal.SIGCONT)
         await f.settle()
         assert f.removals == []
+        assert [worker._participant.session.losses for worker in f.workers] == [0] * 8
 
 
 async def test_daemons_that_were_all_away_for_longer_than_the_ttl_remove_nobody(own, way):
