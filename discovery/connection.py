@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MISSES_UNTIL_LOST = 3
-_URGENT = frozenset({"keep_alive"})  # of a lease most is over when one was not answered
 _ATTEMPT_S = 3.0  # without a single chunk; the daemon itself waits up to 2 s for a revision
 _RETRY_FIRST_S = 0.05
 _RETRY_CAP_S = 1.0
@@ -109,8 +108,14 @@ class Connection:
         finally:
             self.state = ConnectionState.CLOSED
 
-    async def call(self, op: str, fields: Mapping[str, object], within_s: float) -> Answer:
-        """Send one request to the current daemon; see `Link.call`."""
+    async def call(
+        self, op: str, fields: Mapping[str, object], within_s: float, *, is_urgent: bool = False
+    ) -> Answer:
+        """Send one request to the current daemon; see `Link.call`.
+
+        After one that `is_urgent` and is not answered the next daemon is tried, if there may be
+        one; otherwise after three.
+        """
         if self._link is None:
             why = f": {self._last_error}" if self._last_error else ""
             raise NoAnswerError(f"not connected{why}")
@@ -119,8 +124,7 @@ class Connection:
             answer = await link.call(op, fields, within_s)
         except NoAnswerError:
             self._misses += 1
-            is_urgent = op in _URGENT and self._has_others
-            if is_urgent or self._misses >= _MISSES_UNTIL_LOST:
+            if (is_urgent and self._has_others) or self._misses >= _MISSES_UNTIL_LOST:
                 self.leave(link)
             raise
         except DiscoveryError:

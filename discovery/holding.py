@@ -19,7 +19,7 @@ class Holding:
     def __init__(self, rng: random.Random) -> None:
         self.call = 0
         self.renew_s = _RETRY_CAP_S
-        self.renew_at = float("-inf")
+        self.renewed_at = self.renew_at = float("-inf")
         self.retry_at = float("-inf")
         self._rng = rng
         self._failures = 0
@@ -48,6 +48,7 @@ class Holding:
     def renewed(self, renew_s: float, now: float) -> None:
         """Note an answer that gave the full TTL again, and asked to be back in `renew_s`."""
         self.call, self._failures, self.renew_s = 0, 0, renew_s
+        self.renewed_at = now
         self.renew_at = now + renew_s * self._rng.uniform(1 - _JITTER, 1.0)
 
     def retry_later(self, now: float) -> None:

@@ -158,7 +158,9 @@ class Keeper:
 
     async def _attempt(self, call: Call) -> None:
         try:
-            answer = await self._connection.call(call.op, call.fields, call.within_s)
+            answer = await self._connection.call(
+                call.op, call.fields, call.within_s, is_urgent=call.is_urgent
+            )
         except DiscoveryError as error:
             self.session.fail(call.number, error, monotonic_s())
         except Exception as error:  # one request must not end all others

@@ -10,7 +10,7 @@ that a delayed copy of an old one is refused by the registry.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -53,12 +53,17 @@ class LeaseState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One attempt of a request; `answer` or `fail` it by its number."""
+    """One attempt of a request; `answer` or `fail` it by its number.
+
+    `is_urgent`: when it is not answered within `within_s`, there is no time for another attempt at
+    the same daemon.
+    """
 
     number: int
     op: str
     fields: Mapping[str, object]
     within_s: float
+    is_urgent: bool = False
 
 
 class Session:
@@ -143,7 +148,7 @@ class Session:
         calls = [self._send(number, job) for number, job in self._registrations.due(now)]
         lease = self._lease
         if not lease.call and lease.renew_at <= now:
-            calls.append(self._send_lease("keep_alive", {}, min(_ATTEMPT_S, lease.renew_s)))
+            calls.append(self._send_renewal(now))
         return calls
 
     def next_wakeup(self) -> float:
@@ -313,6 +318,12 @@ class Session:
                 fields["detail"] = job.detail
         self._calls[self._numbers] = (op, job_number)
         return Call(self._numbers, op, fields, _ATTEMPT_S)
+
+    def _send_renewal(self, now: float) -> Call:
+        within_s = min(_ATTEMPT_S, self._lease.renew_s)
+        # After this one and another here, a third at another daemon would come too late.
+        is_urgent = now + 3 * within_s > self._lease.renewed_at + self.ttl_s
+        return replace(self._send_lease("keep_alive", {}, within_s), is_urgent=is_urgent)
 
     def _send_lease(self, op: str, fields: Mapping[str, object], within_s: float) -> Call:
         self._numbers += 1

@@ -104,13 +104,13 @@ async def test_after_three_silences_the_next_daemon_is_tried():
             assert c.reconnects == 1
 
 
-async def test_after_one_silence_about_a_lease_the_next_daemon_is_tried():
+async def test_after_one_silence_that_is_urgent_the_next_daemon_is_tried():
     async with FakeDaemon().serving() as mute, FakeDaemon().serving() as good:
         mute.answers["keep_alive"] = lambda _: None
         good.answers["keep_alive"] = lambda _: {"ok": {"from": "good"}}
         async with connection(mute.url, good.url) as c:
             with pytest.raises(NoAnswerError, match="no answer to keep_alive within"):
-                await c.call("keep_alive", {}, 0.01)
+                await c.call("keep_alive", {}, 0.01, is_urgent=True)
             assert (await c.call_patiently("keep_alive", {}, 2.0)).result == {"from": "good"}
             assert mute.asked.count("keep_alive") == 1
             assert c.reconnects == 1
@@ -120,7 +120,7 @@ async def test_the_only_daemon_is_not_left_for_one_silence():
     async with FakeDaemon().serving() as daemon, connection(daemon.url) as c:
         daemon.answers["keep_alive"] = lambda _: None
         with pytest.raises(NoAnswerError):
-            await c.call("keep_alive", {}, 0.01)
+            await c.call("keep_alive", {}, 0.01, is_urgent=True)
         daemon.answers["keep_alive"] = lambda _: {"ok": {}}
         await c.call_patiently("keep_alive", {}, 2.0)
         assert c.reconnects == 0

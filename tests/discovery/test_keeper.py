@@ -24,7 +24,7 @@ class Hanging:
     def __init__(self) -> None:
         self.goes, self.is_awake = asyncio.Event(), False
 
-    async def call(self, op: str, *_: object) -> Answer:
+    async def call(self, op: str, *_: object, **__: object) -> Answer:
         if self.is_awake:
             assert op == "revoke"
             return Answer({"revision": 1}, [])

@@ -568,6 +568,24 @@ def test_what_an_operator_took_away_is_told_and_not_wanted_any_more():
     assert session.next_wakeup() == FOREVER
 
 
+@pytest.mark.parametrize(
+    ("ttl_s", "urgent"), [(3.0, [True]), (6.0, [True]), (10.0, [False, True]), (60.0, [False] * 4)]
+)
+def test_a_renewal_is_urgent_when_no_other_here_would_leave_time_for_another_daemon(ttl_s, urgent):
+    session = new_session()
+    session.register([endpoint()])
+    granted = GRANTED | {"ttl_s": ttl_s, "renew_s": ttl_s / 3}
+    session.answer(only(session.poll(0.0)).number, granted, 0.0)
+    session.answer(only(session.poll(0.0)).number, done(2), 0.0)
+    found = []
+    while len(found) < len(urgent):
+        now = session.next_wakeup()
+        call = only(session.poll(now))
+        found.append(call.is_urgent)
+        session.fail(call.number, NOTHING, now + call.within_s)
+    assert found == urgent
+
+
 # ---- abandoning
 
 
