@@ -54,6 +54,14 @@ from discovery.ids import (
 )
 from discovery.instance import EndpointInstance, EventChannelInstance, Instance, ModelInstance
 from discovery.listing import Listing
+from discovery.models import (
+    AlreadyExists,
+    CatalogRecord,
+    CatalogStatus,
+    Claimed,
+    ClaimRecord,
+    ClaimStatus,
+)
 from discovery.names import Kind
 from discovery.query import EndpointQuery, EventChannelQuery, ModelQuery, Query
 from discovery.registrations import Failure
@@ -62,8 +70,14 @@ from discovery.watch import WatchStream
 
 __all__ = [
     "Added",
+    "AlreadyExists",
     "AlreadyExistsError",
+    "CatalogRecord",
+    "CatalogStatus",
     "Cause",
+    "ClaimRecord",
+    "ClaimStatus",
+    "Claimed",
     "ConnectionState",
     "DeadlineExceededError",
     "Discovery",

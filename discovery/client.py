@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self, overload
+from typing import TYPE_CHECKING, Self, cast, overload
 
 from discovery.arguments import (
     check_seconds,
@@ -19,6 +19,8 @@ from discovery.arguments import (
     minted_id,
 )
 from discovery.background import Hosted, background_io, forked
+from discovery.bookkeys import BookQuery
+from discovery.catalogrecord import check_tenant
 from discovery.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
@@ -30,6 +32,9 @@ from discovery.fields import Fields
 from discovery.ids import EventChannelId
 from discovery.keeper import Ticket
 from discovery.listing import Listing
+from discovery.models.asking import Asking
+from discovery.models.catalog import Catalog
+from discovery.models.claims import Claims
 from discovery.names import check_instance_id, shown
 from discovery.participant import Participant, ParticipantSettings
 from discovery.spec import EndpointSpec, EventChannelSpec, ModelSpec, Spec
@@ -47,6 +52,7 @@ if TYPE_CHECKING:
         Instance,
         ModelInstance,
     )
+    from discovery.names import Scope
     from discovery.query import EndpointQuery, EventChannelQuery, ModelQuery, Query
     from discovery.session import Failure
 
@@ -68,6 +74,10 @@ class Discovery:
         self._participant: Participant | None = None
         self._is_left = False
         self._streams: set[WatchStream] = set()
+        here, io = (lambda: self._here), (lambda: self._io)
+        tenant = settings.tenant
+        self._claims = Claims(Asking(here, io), self._follow)
+        self._catalog = Catalog(Asking(here, io, tenant), self._follow, tenant)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -174,6 +184,18 @@ class Discovery:
         why = check_last_words("revoke", cause, detail)
         await self._io.run(self._here.revoke(why, detail))
 
+    # ---- models
+
+    @property
+    def catalog(self) -> Catalog:
+        """Which models exist, as the tenant of this connection sees them."""
+        return self._catalog
+
+    @property
+    def claims(self) -> Claims:
+        """Who downloads which model."""
+        return self._claims
+
     # ---- looking
 
     @overload
@@ -247,6 +269,11 @@ class Discovery:
             raise UnavailableError("not connected: use `async with discovery.connect(…) as d`")
         return self._background
 
+    def _follow(self, scope: Scope) -> WatchStream:
+        """Return a stream of records of catalog or claims."""
+        query = cast("Query", BookQuery(scope))  # it is asked for scope and matches only
+        return WatchStream(query, self._here.upstreams, self._io, self._streams)
+
     def _named(self, spec: Spec) -> Spec:
         """Return a copy of the spec; an event channel without an id gets one of its own."""
         if isinstance(spec, EventChannelSpec) and spec.instance_id is None:
@@ -280,13 +307,13 @@ def connect(
         connect_timeout_s: seconds within which a daemon must answer.
         request_timeout_s: seconds within which a request must be answered, retries included.
         codec: `msgpack` or `json`; None is JSON over NATS, MsgPack otherwise.
-        tenant: reserved; only None is known.
+        tenant: whose models of the catalog are seen and registered, besides those of everybody; at
+            most 64 bytes, without "::". It keeps apart those who mean well: nobody proves it.
 
     Raises:
         InvalidArgumentError: an argument is out of its range, or the URL's backend does not exist.
     """
-    if tenant is not None:
-        raise InvalidArgumentError(f"tenant {shown(tenant)}: this version has none, expected None")
+    check_tenant(tenant)
     check_seconds("lease_ttl_s", lease_ttl_s, _MIN_TTL_S, _MAX_TTL_S)
     check_seconds("connect_timeout_s", connect_timeout_s, 0.0, _MAX_TIMEOUT_S)
     check_seconds("request_timeout_s", request_timeout_s, 0.0, _MAX_TIMEOUT_S)
@@ -304,5 +331,6 @@ def connect(
         lease_ttl_s=float(lease_ttl_s),
         connect_timeout_s=connect_timeout_s,
         request_timeout_s=request_timeout_s,
+        tenant=tenant,
     )
     return Discovery(settings, rng=rng)

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Self
 
+from discovery.books import Books
 from discovery.feed import Feed
 from discovery.messages import (
     EVENT_TOPIC,
@@ -99,6 +100,13 @@ class Core:
             limits=settings.limits,
             generation=settings.registry.event_generation,
         )
+        self.books = Books(
+            self.store,
+            self.registry,
+            self.replica,
+            max_record_bytes=settings.limits.max_record_bytes,
+            now_ms=now_ms,
+        )
         self.service = Service(
             store=self.store,
             replica=self.replica,
@@ -116,6 +124,7 @@ class Core:
                 "started_ms": now_ms(),
             },
             now_ms=now_ms,
+            books=self.books,
         )
 
     async def __aenter__(self) -> Self:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 from discovery import logs
 from discovery.background import new_event_loop
+from discovery.bookkeys import CLAIMS
 from discovery.clock import now_ms
 from discovery.config import add_flags, load_daemon_settings
 from discovery.core import Core
@@ -85,9 +86,11 @@ class Daemon:
         mirror = core.replica.mirror
         records = dict.fromkeys(map(str, Kind), 0)
         for scope, count in mirror.counts().items():
-            records[scope[0]] = records.get(scope[0], 0) + count
+            if scope[0] != CLAIMS:  # each has two, and is counted by its status
+                records[scope[0]] = records.get(scope[0], 0) + count
         return {
             "records": records,
+            "claims": core.books.claim_counts(),
             "processes": sum(1 for _ in mirror.sessions()),
             "unreadable_records": len(mirror.unreadable),
             "watchers": len(service.watchers.now(asyncio.get_running_loop().time())),

@@ -14,6 +14,7 @@ from discovery.errors import (
     PermissionDeniedError,
     UnavailableError,
 )
+from discovery.mirror import RefusedOnMirrorError
 from discovery.store import GuardFailedError
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Decider:
             LeaseExpiredError,
             NotFoundError,
             PermissionDeniedError,
+            RefusedOnMirrorError,
         )
         if store.has_guards:  # else models are decided on the store itself
             self._refusals += (ModelConflictError,)

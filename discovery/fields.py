@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, TypeVar
 
 from discovery.errors import InvalidArgumentError
-from discovery.names import Kind, check_segment, shown
+from discovery.names import BOOKS, Kind, check_segment, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -125,8 +125,9 @@ def read_scope(where: str, value: object) -> Scope:
             f"{where}: expected a kind and up to {_MAX_LEVELS} names, got {shown(value)}"
         )
     kind, *names = value
-    if kind not in tuple(Kind):
-        raise InvalidArgumentError(f"{where}: kind {shown(kind)}, expected {[*map(str, Kind)]}")
+    if kind not in (*Kind, *BOOKS):
+        expected = [*map(str, Kind), *BOOKS]
+        raise InvalidArgumentError(f"{where}: kind {shown(kind)}, expected {expected}")
     return (str(kind), *(check_segment(where, name) for name in names))
 
 

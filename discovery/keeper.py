@@ -18,10 +18,11 @@ from discovery.errors import (
 from discovery.events import Cause
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from discovery.connection import Connection
     from discovery.ids import InstanceId
+    from discovery.registrations import Deed, Outcome
     from discovery.session import Call, Session
     from discovery.spec import Spec
 
@@ -30,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Ticket:
-    """Names a registration to who asked for it; `job` is None until it has begun."""
+    """Names a job to who asked for it; `job` is None until it has begun."""
 
     job: int | None = None
 
@@ -48,7 +49,7 @@ class Keeper:
         self.session = session
         self._connection = connection
         self._group = group
-        self._futures: dict[int, asyncio.Future[int]] = {}
+        self._futures: dict[int, asyncio.Future[Outcome]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._closed = asyncio.Event()
         self._is_over = False
@@ -60,7 +61,24 @@ class Keeper:
             ticket.job = self.session.register(specs)
             return ticket.job
 
-        return await self._job(begin, "registration", within_s)
+        return (await self._job(begin, "registration", within_s)).revision
+
+    async def do(
+        self, deed: Deed, what: str, within_s: float, ticket: Ticket
+    ) -> Mapping[str, object]:
+        """Do a deed and return its answer. What fails is undone."""
+
+        def begin() -> int:
+            ticket.job = self.session.do(deed)
+            return ticket.job
+
+        return (await self._job(begin, what, within_s)).answer
+
+    def undo(self, ticket: Ticket, deed: Deed) -> None:
+        """Take back a deed whose caller was cancelled, be it before or after it was done."""
+        if ticket.job is not None:
+            self.session.undo(ticket.job, deed)
+            self._pump()
 
     def retract(self, ticket: Ticket) -> None:
         """Undo a registration whose caller was cancelled, be it before or after it was done."""
@@ -72,7 +90,8 @@ class Keeper:
         self, ids: Sequence[InstanceId], within_s: float, detail: str | None = None
     ) -> int:
         """Remove what was registered under `ids`; return the revision of that."""
-        return await self._job(partial(self.session.unregister, ids, detail), "removal", within_s)
+        begin = partial(self.session.unregister, ids, detail)
+        return (await self._job(begin, "removal", within_s)).revision
 
     async def close(
         self, within_s: float, cause: Cause = Cause.UNREGISTERED, detail: str | None = None
@@ -101,11 +120,11 @@ class Keeper:
         self.session.hurry(monotonic_s())
         self._pump()
 
-    async def _job(self, begin: Callable[[], int], what: str, within_s: float) -> int:
+    async def _job(self, begin: Callable[[], int], what: str, within_s: float) -> Outcome:
         if self.session.is_closing:
             raise _closing()
         number, why = begin(), None
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._futures[number] = future
         self._pump()
         try:
@@ -143,7 +162,7 @@ class Keeper:
             if outcome.error:
                 future.set_exception(outcome.error)
             else:
-                future.set_result(outcome.revision)
+                future.set_result(outcome)
         for failure in self.session.take_failures():
             ids = [str(spec.id(self.session.instance_id)) for spec in failure.specs]
             logger.error("%s: not registered any more: %s", ", ".join(ids), failure.error)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from discovery.bookkeys import CLAIM_OWNERS_PREFIX, book_scope, is_book_key
 from discovery.contest import Contest
-from discovery.errors import InvalidArgumentError
+from discovery.errors import FailedPreconditionError, InvalidArgumentError
 from discovery.events import Cause
 from discovery.identity import identity_from_card
 from discovery.instance import ModelInstance
@@ -36,6 +37,10 @@ MAX_VALUE_BYTES = 384 << 10
 def scopes_above(leaf: Scope) -> Sequence[Scope]:
     """Return the scopes that contain `leaf`, from the whole kind down to the leaf itself."""
     return tuple(leaf[: depth + 1] for depth in range(len(leaf)))
+
+
+class RefusedOnMirrorError(FailedPreconditionError):
+    """A refusal for what a mirror shows, which is out of date if that is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,9 @@ class Mirror:
         return (e for k, e in self._entries.items() if k.startswith(SESSION_PREFIX))
 
     def keys_of(self, lease: int) -> Collection[str]:
-        """Return the keys of records, visible or not, under a lease. Sessions are left out.
+        """Return the keys of what is registered, visible or not, under a lease.
+
+        Sessions and claims are left out.
 
         The first call goes over all there is, and from then on that is kept up: few daemons need it
         before they load anew, and then for every process at once.
@@ -182,6 +189,8 @@ class Mirror:
             return None, None
         try:
             _check_size(entry.value)
+            if is_book_key(key):  # whoever asks for it is told what is wrong with it
+                return entry, None
             record = decode_record(key, entry.value)
             if isinstance(record, ModelInstance):
                 return entry, identity_from_card(record.card, record.suffix)
@@ -271,7 +280,7 @@ def _note_owner(
     keys_of: dict[int, dict[str, None]], key: str, old: Entry | None, entry: Entry | None
 ) -> None:
     """Note under which lease a key is now, and is no more."""
-    if key.startswith(SESSION_PREFIX):
+    if key.startswith((SESSION_PREFIX, CLAIM_OWNERS_PREFIX)):
         return
     if old is not None and old.lease is not None:
         keys = keys_of[old.lease]
@@ -295,6 +304,8 @@ def _check_size(value: bytes) -> None:
 
 
 def _leaf_of(key: str) -> Scope | None:
+    if is_book_key(key):
+        return scopes_above(book_scope(key))[-1]
     parsed = parse_key(key)
     return scopes_above(parsed.scope)[-1] if parsed else None  # one tuple for all of its records
 

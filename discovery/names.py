@@ -36,6 +36,10 @@ class Kind(StrEnum):
     CHANNELS = "channels"
 
 
+BOOKS: Final = ("catalog", "claims")
+"""The scopes of the model plane: what there is besides what is registered."""
+
+
 def shown(value: object) -> str:
     """Return `value` for an error message, cut when it is long."""
     try:

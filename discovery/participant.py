@@ -50,6 +50,7 @@ class ParticipantSettings:
     lease_ttl_s: float
     connect_timeout_s: float
     request_timeout_s: float
+    tenant: str | None = None
 
 
 class Participant:
@@ -63,7 +64,9 @@ class Participant:
         self, settings: ParticipantSettings, background: Background, *, rng: random.Random
     ) -> None:
         self.settings = settings
-        self.session = Session(settings.instance_id, settings.lease_ttl_s, rng=rng)
+        self.session = Session(
+            settings.instance_id, settings.lease_ttl_s, rng=rng, tenant=settings.tenant
+        )
         self._background = background
         self._rng = rng
         self._stack = AsyncExitStack()
@@ -98,6 +101,7 @@ class Participant:
             sync_timeout_s=_SYNC_TIMEOUT_S,
             rng=self._rng,
             group=group,
+            tenant=settings.tenant,
         )
         self.connection = Connection(
             addresses,
@@ -136,9 +140,9 @@ class Participant:
         within_s = self.settings.request_timeout_s
         return (await self.connection.call_patiently(op, fields, within_s)).result
 
-    async def ask_rows(self, op: str) -> Sequence[Mapping[str, object]]:
+    async def ask_rows(self, op: str, **fields: object) -> Sequence[Mapping[str, object]]:
         """Return the rows of the daemon's answer to a request for a table."""
-        answer = await self.connection.call_patiently(op, {}, self.settings.request_timeout_s)
+        answer = await self.connection.call_patiently(op, fields, self.settings.request_timeout_s)
         return rows_from_wire(answer)
 
     def _on_up(self, link: Link, greeting: Mapping[str, object]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from discovery.bookkeys import BookEntry, is_book_key
 from discovery.errors import InvalidArgumentError, RecordError, UnavailableError
 from discovery.fields import Fields
 from discovery.messages import commit_from_wire, record_from_wire
@@ -14,6 +15,7 @@ from discovery.wire import decode_record
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from discovery.instance import Instance
     from discovery.link import Answer
     from discovery.protocol import Record
 
@@ -22,8 +24,13 @@ def read_item(record: Record) -> ItemChange:
     """Return what a follower holds of a record; one it cannot read is held without its instance."""
     if record.value is None:
         return ItemChange(record.key, None, record.cause, record.detail)
+    instance: Instance | None
     try:
-        instance = decode_record(record.key, record.value, revision=record.revision)
+        if is_book_key(record.key):  # is followed as an instance is, and nobody takes it for one
+            entry = BookEntry(record.key, record.value, record.revision)
+            instance = cast("Instance", entry)
+        else:
+            instance = decode_record(record.key, record.value, revision=record.revision)
     except RecordError:
         instance = None
     return ItemChange(record.key, Item(record.key, record.revision, instance))

@@ -1,4 +1,4 @@
-"""What one process wants registered: what is, and what is being done about the rest. Sans-I/O.
+"""What one process wants done under its lease: what is, and what is under way. Sans-I/O.
 
 Jobs that touch the same record are done one after another, in the order they were asked for: a
 request that is repeated because its answer was lost must not undo a younger one.
@@ -6,11 +6,11 @@ request that is repeated because its answer was lost must not undo a younger one
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from discovery.errors import DiscoveryError
     from discovery.ids import InstanceId
@@ -18,12 +18,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Deed:
+    """A request under the lease that registers nothing, by name and fields.
+
+    `undo` takes back what it may have done, for a caller who has gone.
+    """
+
+    op: str
+    fields: Mapping[str, object]
+    undo: Deed | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a job ended: at a revision, or with an error."""
+    """How a job ended: at a revision, or with an error. `answer` is that to a deed."""
 
     job: int
     revision: int = 0
     error: DiscoveryError | None = None
+    answer: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +49,7 @@ class Failure:
 
 @dataclass(slots=True, kw_only=True)
 class Job:
-    """A registration (of `specs`) or removal (of `ids`) that is wanted until it is answered.
+    """A registration (of `specs`), removal (of `ids`) or deed, wanted until it is answered.
 
     It has its turn with the records it `touches`. `call` is the attempt under way. A job that was
     sent `may_be_there`: a refusal does not say that no copy of the request is still on its way.
@@ -44,7 +57,8 @@ class Job:
     is not. `is_retention`: all that is not wanted is to be removed.
     """
 
-    touches: Sequence[InstanceId]
+    touches: Sequence[InstanceId] = ()
+    deed: Deed | None = None
     specs: Sequence[Spec] = ()
     ids: Sequence[InstanceId] = ()
     detail: str | None = None
@@ -108,12 +122,26 @@ class Registrations:
         job = Job(touches=touches, ids=tuple(ids), detail=detail, is_for_caller=True)
         return self._add(job)
 
+    def do(self, deed: Deed) -> int:
+        """Want a deed done; return the job's number."""
+        return self._add(Job(deed=deed, is_for_caller=True))
+
+    def undo(self, number: int, deed: Deed) -> None:
+        """Take back a deed whose caller has gone, even if it was done before that was known."""
+        if number in self._jobs:
+            self.abandon(number)
+        elif deed.undo:
+            self._add(Job(deed=deed.undo))
+
     def abandon(self, number: int) -> None:
         """Stop wanting a job whose caller has gone: finish its removals, undo the rest."""
         job = self._jobs.get(number)
         if job is None:
             return
-        if not job.specs:
+        if job.deed:
+            if job.is_for_caller:
+                self._give_up(number, job, job.deed)
+        elif not job.specs:
             job.is_for_caller = False
         elif job.may_be_there:
             self._undo(number, job)
@@ -162,8 +190,8 @@ class Registrations:
         job = self._jobs.get(number)
         return job is not None and job.call == call
 
-    def done(self, number: int, revision: int) -> None:
-        """Note that a job was carried out."""
+    def done(self, number: int, revision: int, answer: Mapping[str, object] | None = None) -> None:
+        """Note that a job was carried out, and how a deed was answered."""
         job = self._end(number)
         if not job.is_undoing:
             self._disown(job.ids)
@@ -174,7 +202,7 @@ class Registrations:
         if self.failures:
             self._forgive(registered)
         if job.is_for_caller:
-            self._outcomes.append(Outcome(number, revision))
+            self._outcomes.append(Outcome(number, revision, answer=answer or {}))
 
     def postpone(self, number: int, error: DiscoveryError, retry_at: float) -> None:
         """Note that an attempt got nowhere, or nobody knows how far."""
@@ -190,7 +218,9 @@ class Registrations:
             self._note_failure(job.specs, error)
         if job.is_for_caller:
             self._outcomes.append(Outcome(number, error=error))
-        if job.specs and job.may_be_there:
+        if job.deed:
+            self._give_up(number, job, job.deed)
+        elif job.specs and job.may_be_there:
             self._undo(number, job)
         else:
             self._end(number)
@@ -198,7 +228,7 @@ class Registrations:
     def refuse_all(self, error: DiscoveryError) -> None:
         """Note that nothing can be registered, since there is no lease and will be none."""
         for number, job in list(self._jobs.items()):
-            if job.specs:
+            if job.specs or job.deed:
                 job.may_be_there = False  # nothing was done without a lease
                 self.refuse(number, error)
 
@@ -257,7 +287,7 @@ class Registrations:
     def drop_removals(self) -> None:
         """Call done what is to be removed: without a lease nothing of ours is registered."""
         for number, job in list(self._idle.items()):
-            if not job.specs and self._is_first(number, job):
+            if not (job.specs or job.deed) and self._is_first(number, job):
                 self.done(number, 0)
 
     # ---- inside
@@ -307,6 +337,13 @@ class Registrations:
             if not turns:
                 del self._turns[identity]
         return job
+
+    def _give_up(self, number: int, job: Job, deed: Deed) -> None:
+        """Put what takes a deed back in its place, if it may have been done."""
+        if deed.undo and job.may_be_there:
+            self._jobs[number] = self._idle[number] = Job(deed=deed.undo)
+        else:
+            self._end(number)
 
     def _undo(self, number: int, job: Job) -> None:
         """Put in the job's place what takes it back: a removal, then what was there before.

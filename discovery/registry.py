@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from discovery.catalogrules import serving_guards
 from discovery.decision import Decider
 from discovery.errors import (
     AlreadyExistsError,
@@ -120,16 +121,20 @@ class Registry:
 
     # ---- registrations
 
-    async def register(self, caller: Caller, specs: Sequence[Spec]) -> int:
+    async def register(
+        self, caller: Caller, specs: Sequence[Spec], tenant: str | None = None
+    ) -> int:
         """Register all of `specs` at one revision, which is returned, or none of them.
+
+        Models are looked up in the catalog as `tenant` sees it.
 
         What the caller has registered already with the same value stays as it is. Raises
         `ModelConflictError`, `AlreadyExistsError`, `InvalidArgumentError`, `LeaseExpiredError`,
-        `FailedPreconditionError` when the caller is draining, and `StaleRequestError` for a copy of
-        a request that has been overtaken.
+        `FailedPreconditionError` when the caller is draining or a model is retired, and
+        `StaleRequestError` for a copy of a request that has been overtaken.
         """
         unit = Unit.of(specs, caller.instance_id, self._generation, self._limits)
-        attempt = partial(self._try_register, caller, unit)
+        attempt = partial(self._try_register, caller, unit, tenant)
         async with self.turns.of(caller.instance_id):
             if unit.endpoint is None:
                 return await self.persist(attempt)
@@ -199,7 +204,7 @@ class Registry:
         guards = [AtRevision(entry.key, entry.revision)] if self._store.has_guards else []
         return await self._store.revoke(instance_id, cause, detail, guards)
 
-    async def _try_register(self, caller: Caller, unit: Unit) -> int:
+    async def _try_register(self, caller: Caller, unit: Unit, tenant: str | None) -> int:
         mirror = self._replica.mirror
         # Touched also when all is there: older copies of the request end here.
         touch, session_guard = self.sessions.touch(caller, may_drain=False)
@@ -215,6 +220,9 @@ class Registry:
                 continue
             ops.append(Put(key, value, caller.instance_id))
             guards.append(AtRevision(key, entry.revision if entry else 0))
+        written = {op.key for op in ops}
+        new_cards = {key: card for key, card in unit.cards.items() if key in written}
+        guards += serving_guards(mirror, tenant, new_cards)
         revision = await self._write(caller, unit, ops, guards)
         return kept if len(ops) == 1 else revision
 

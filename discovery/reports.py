@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from discovery.names import Kind
+from discovery.names import BOOKS, Kind
 from discovery.session_record import SessionRecord
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ class Reports:
         mirror = self._replica.mirror
         counts: dict[str, int] = {}
         for scope, count in mirror.counts().items():
+            if scope[0] in BOOKS:  # whose they are is not for everybody
+                continue
             counts[scope[0]] = counts.get(scope[0], 0) + count
         return {
             "epoch": self._store.epoch,

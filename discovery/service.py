@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from discovery.budget import Budget
+from discovery.catalogrecord import check_tenant
 from discovery.chunks import Chunks
 from discovery.errors import (
     DiscoveryError,
@@ -22,7 +23,7 @@ from discovery.ids import parse_id
 from discovery.names import shown
 from discovery.operations import Operations
 from discovery.reports import Reports
-from discovery.sessions import Caller
+from discovery.sessions import caller_of
 from discovery.specwire import spec_from_wire
 from discovery.watchers import Watchers
 from transports.codec import JSON
@@ -30,8 +31,9 @@ from transports.errors import TransportError
 from transports.frame import pack, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from discovery.books import Books
     from discovery.ids import InstanceId
     from discovery.registry import Granted, Registry
     from discovery.replica import Replica
@@ -62,6 +64,7 @@ class Service:
         watch: WatchSettings,
         about: Mapping[str, object],
         now_ms: Callable[[], int],
+        books: Books,
     ) -> None:
         self.watchers = Watchers()
         self._reports = Reports(store, replica, self.watchers)
@@ -71,9 +74,10 @@ class Service:
         self._store, self._replica, self._registry = store, replica, registry
         self._is_recovering, self._is_doubtful = is_recovering, is_doubtful
         self._about, self._now_ms = about, now_ms
+        self._books = books
         self._chunks = Chunks(replica.feed, chunk_bytes=watch.chunk_bytes)
         self._budget = Budget(watch.snapshot_bytes_per_s)
-        self._calls: Mapping[str, Callable[[Fields], Coroutine[object, object, dict[str, object]]]]
+        self._calls: Mapping[str, Callable[[Fields], Awaitable[dict[str, object]]]]
         self._calls = {
             "hello": self._hello,
             "grant": self._grant,
@@ -85,6 +89,7 @@ class Service:
             "remove": self._remove,
             "drain": self._drain,
             "status": self._status,
+            **books.calls,
         }
         self._tables: Mapping[str, Callable[[float], Sequence[Mapping[str, object]]]]
         self._tables = {"leases": self._reports.leases, "watchers": self._reports.watchers}
@@ -109,12 +114,20 @@ class Service:
         elif op in self._tables:
             fields.done()
             result = _send_rows(codec, reply, self._tables[op](self._now()))
+        elif op in self._books.tables:
+            await self._reach(fields)
+            result = _send_rows(codec, reply, self._books.tables[op](fields))
+        elif op in self._books.reads:
+            await self._reach(fields)
+            result = dict(self._books.reads[op](fields))
+        elif op in self._calls:
+            result = await self._calls[op](fields)
         else:
-            call = self._calls.get(op)
-            if call is None:
-                known = ", ".join(sorted((*self._calls, *self._tables, "sync", "list")))
-                raise InvalidArgumentError(f"request.op: expected one of {known}, got {shown(op)}")
-            result = await call(fields)
+            books = (*self._books.tables, *self._books.reads)
+            known = sorted((*self._calls, *self._tables, *books, "sync", "list"))
+            raise InvalidArgumentError(
+                f"request.op: expected one of {', '.join(known)}, got {shown(op)}"
+            )
         if op == "hello":
             result["events"] = events
         reply(pack(codec, {"ok": result}))
@@ -167,14 +180,15 @@ class Service:
         return {"revision": await self._registry.revoke(instance_id, token, why, detail)}
 
     async def _register(self, fields: Fields) -> dict[str, object]:
-        caller = _caller(fields)
+        caller = caller_of(fields)
         specs = fields.items("specs", spec_from_wire)
+        tenant = check_tenant(fields.raw("tenant"))
         fields.done()
         epoch = self._epoch()
-        return {"revision": await self._registry.register(caller, specs), "epoch": epoch}
+        return {"revision": await self._registry.register(caller, specs, tenant), "epoch": epoch}
 
     async def _unregister(self, fields: Fields) -> dict[str, object]:
-        caller = _caller(fields)
+        caller = caller_of(fields)
         ids = fields.items("ids", _read_id)
         detail = fields.optional_text("detail")
         fields.done()
@@ -183,7 +197,7 @@ class Service:
         return {"revision": await self._registry.unregister(caller, ids, detail), "epoch": epoch}
 
     async def _retain(self, fields: Fields) -> dict[str, object]:
-        caller = _caller(fields)
+        caller = caller_of(fields)
         ids = fields.items("ids", _read_id)
         fields.done()
         epoch = self._epoch()
@@ -227,6 +241,7 @@ class Service:
         if is_stream:
             epoch, since = fields.optional_text("epoch"), fields.integer("since")
             client = fields.text("client")[:_MAX_NAME]
+        self._books.check_scope(scope, check_tenant(fields.raw("tenant")))
         fields.done()
         arrived_at, same = self._now(), epoch == self._store.epoch
         await self._catch_up(max(min_revision, since) if same or epoch is None else 0)
@@ -256,6 +271,11 @@ class Service:
             "age_s": self._store.age_s(),
             "time_s": arrived_at,
         }
+
+    async def _reach(self, fields: Fields) -> None:
+        """Wait for what the caller has seen already, as far as that was in this epoch."""
+        epoch, revision = fields.optional_text("epoch"), fields.optional_integer("min_revision")
+        await self._catch_up(revision or 0 if epoch == self._store.epoch else 0)
 
     async def _catch_up(self, revision: int) -> None:
         revision = max(revision, self._registry.answered)
@@ -306,9 +326,3 @@ def _read_id(where: str, value: object) -> InstanceId:
         return parse_id(text)
     except InvalidArgumentError as error:
         raise InvalidArgumentError(f"{where} {shown(text)}: {error}") from error
-
-
-def _caller(fields: Fields) -> Caller:
-    return Caller(
-        fields.integer("instance_id", 1), fields.text("token"), fields.integer("sequence", 1)
-    )

@@ -25,7 +25,7 @@ from discovery.errors import (
 from discovery.events import Cause
 from discovery.fields import Fields
 from discovery.holding import Holding
-from discovery.registrations import Failure, Registrations
+from discovery.registrations import Deed, Failure, Registrations
 
 if TYPE_CHECKING:
     import random
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from discovery.registrations import Job, Outcome
     from discovery.spec import Spec
 
-__all__ = ["Call", "Failure", "LeaseState", "Session"]
+__all__ = ["Call", "Deed", "Failure", "LeaseState", "Session"]
 
 _ATTEMPT_S = 2.0
 
@@ -69,13 +69,16 @@ class Call:
 class Session:
     """Keeps the lease of `instance_id` once something is to be registered, and all under it."""
 
-    def __init__(self, instance_id: int, ttl_s: float, *, rng: random.Random) -> None:
+    def __init__(
+        self, instance_id: int, ttl_s: float, *, rng: random.Random, tenant: str | None = None
+    ) -> None:
         self.instance_id = instance_id
         self.ttl_s = ttl_s
         """TTL asked for; once granted, the one that the store made of it. Seconds."""
         self.state = LeaseState.NONE
         self.losses = 0
         self._rng = rng
+        self._tenant = tenant
         self._lease = Holding(rng)
         self._lost_at = float("-inf")
         self._registrations = Registrations(instance_id)
@@ -95,6 +98,14 @@ class Session:
     def unregister(self, ids: Sequence[InstanceId], detail: str | None = None) -> int:
         """Want `ids` gone, also after a loss of the lease; return the outcome's number."""
         return self._registrations.unregister(ids, detail)
+
+    def do(self, deed: Deed) -> int:
+        """Want a deed done; return the number that its outcome will have."""
+        return self._registrations.do(deed)
+
+    def undo(self, job_number: int, deed: Deed) -> None:
+        """Take back a deed whose caller has gone, even if it was done before that was known."""
+        self._registrations.undo(job_number, deed)
 
     def abandon(self, job_number: int) -> DiscoveryError | None:
         """Stop wanting a job whose caller has gone, and undo what it may have done.
@@ -179,7 +190,7 @@ class Session:
                     self.state = LeaseState.CLOSED
                 case _ if self._registrations.is_attempted(job, number):
                     revision, epoch = read.integer("revision"), read.text("epoch")
-                    self._registrations.done(job, revision)
+                    self._registrations.done(job, revision, result)
                     self._note_ground(epoch, self._ground[1])
                 case _:
                     pass  # the answer to an attempt that was given up
@@ -196,7 +207,7 @@ class Session:
                 self._not_granted(error, now)
             case "revoke":
                 self._not_revoked(error, now)
-            case "keep_alive" | "register" | "unregister" | "retain" if is_lost:
+            case _ if is_lost and op:
                 self._lose(now)
             case "keep_alive":
                 self._lease.retry_later(now)
@@ -308,10 +319,14 @@ class Session:
         self._numbers += 1
         self._registrations.sent(job_number, self._numbers)
         fields = {**self._proof(), "sequence": self._lease.next_sequence()}
-        if job.is_retention:
+        if job.deed:
+            op, fields = job.deed.op, {**job.deed.fields, **fields}
+        elif job.is_retention:
             op, fields["ids"] = "retain", self._registrations.spared()
         elif job.specs:
             op, fields["specs"] = "register", job.specs
+            if self._tenant is not None:
+                fields["tenant"] = self._tenant
         else:
             op, fields["ids"] = "unregister", job.ids
             if job.detail is not None:

@@ -17,6 +17,7 @@ from discovery.session_record import EndedTokens, SessionRecord
 from discovery.store import AtRevision, Put
 
 if TYPE_CHECKING:
+    from discovery.fields import Fields
     from discovery.replica import Replica
     from discovery.store import Entry
 
@@ -33,6 +34,13 @@ class Caller:
     instance_id: int
     token: str
     sequence: int
+
+
+def caller_of(fields: Fields) -> Caller:
+    """Return who asks, as each request of a process says it."""
+    return Caller(
+        fields.integer("instance_id", 1), fields.text("token"), fields.integer("sequence", 1)
+    )
 
 
 class Sessions:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from discovery.ids import InstanceId
+    from discovery.jsonvalue import Json
     from discovery.names import Generation, Scope
     from discovery.settings import LimitSettings
     from discovery.spec import Spec
@@ -32,12 +33,13 @@ class Unit:
     """Records that become visible together or not at all.
 
     `endpoint` is the scope that its models are on, None when it has none; `models` gives their
-    identities by key. `records` holds the bytes of all, by key.
+    identities, and `cards` their cards, by key. `records` holds the bytes of all, by key.
     """
 
     records: Mapping[str, bytes]
     endpoint: Scope | None
     models: Mapping[str, ModelIdentity]
+    cards: Mapping[str, Mapping[str, Json]]
 
     @classmethod
     def of(
@@ -52,6 +54,7 @@ class Unit:
             raise InvalidArgumentError(f"specs: got {len(specs)}, expected 1 to {limits.max_unit}")
         records: dict[str, bytes] = {}
         models: dict[str, ModelIdentity] = {}
+        cards: dict[str, Mapping[str, Json]] = {}
         endpoints: dict[Scope, None] = {}
         for spec in specs:
             key, value = _record(spec, instance_id, cast("Generation", generation), limits)
@@ -60,11 +63,13 @@ class Unit:
             records[key] = value
             if isinstance(spec, ModelSpec):
                 models[key] = identity_from_card(spec.card, spec.suffix)
+                cards[key] = spec.card
                 endpoints[spec.id(instance_id).scope] = None
         if len(endpoints) > 1:
             where = sorted("/".join(scope[1:]) for scope in endpoints)
             raise InvalidArgumentError(f"specs: models on {shown(where)}, expected one endpoint")
-        return cls(records=records, endpoint=next(iter(endpoints), None), models=models)
+        endpoint = next(iter(endpoints), None)
+        return cls(records=records, endpoint=endpoint, models=models, cards=cards)
 
     @property
     def models_prefix(self) -> str:

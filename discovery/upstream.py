@@ -51,6 +51,7 @@ class Upstreams:
             which a subscription must be in effect.
         rng: jitters retries.
         group: where requests run; none of them ever fails it.
+        tenant: whose part of the catalog may be followed, besides what is everybody's.
     """
 
     def __init__(
@@ -61,9 +62,10 @@ class Upstreams:
         sync_timeout_s: float,
         rng: random.Random,
         group: asyncio.TaskGroup,
+        tenant: str | None = None,
     ) -> None:
         self.rejected = 0
-        self._client, self._codec = client, codec
+        self._client, self._codec, self._tenant = client, codec, tenant
         self._limits, self._sync_timeout_s = FollowerLimits(), sync_timeout_s
         self._rng, self._group = rng, group
         self._by_scope: dict[Scope, Followed] = {}
@@ -249,13 +251,15 @@ class Upstreams:
 
     async def _sync(self, upstream: Followed, request: SyncRequest) -> None:
         follower = upstream.follower
-        fields = {
+        fields: dict[str, object] = {
             "client": self._client,
             "scope": list(request.scope),
             "epoch": request.epoch,
             "since": request.since,
             "min_revision": request.at_least,
         }
+        if self._tenant is not None:
+            fields["tenant"] = self._tenant
         try:
             answer = await self._connected().call("sync", fields, self._sync_timeout_s)
             follower.on_answer(answer_from_wire(request.number, answer), monotonic_s())

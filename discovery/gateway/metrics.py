@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
@@ -9,13 +10,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from prometheus_client.metrics_core import Metric
 
 
 HELP = {
     "records": "Visible records, by kind.",
+    "claims": "Claims of downloads, by status.",
     "processes": "Leases that somebody holds.",
     "unreadable_records": "Records that cannot be read, and so are not visible.",
     "watchers": "Streams heard of within the last 30 s.",
@@ -32,6 +34,9 @@ HELP = {
 }
 """What each metric means."""
 
+LABELS = {"records": "kind", "claims": "status"}
+"""By what those are split that have a value for each of several."""
+
 
 class _DaemonCollector(Collector):
     def __init__(self, read: Callable[[], Mapping[str, object]]) -> None:
@@ -42,8 +47,8 @@ class _DaemonCollector(Collector):
             is_counter = name.endswith("_total")
             family = CounterMetricFamily if is_counter else GaugeMetricFamily
             text = HELP.get(name, name)
-            if isinstance(value, dict):
-                metric = family(f"discoveryd_{name}", text, labels=["kind"])
+            if isinstance(value, Mapping):
+                metric = family(f"discoveryd_{name}", text, labels=[LABELS[name]])
                 for kind, count in sorted(value.items()):
                     metric.add_metric([kind], count)
                 yield metric
@@ -55,7 +60,7 @@ def daemon_metrics(read: Callable[[], Mapping[str, object]]) -> CollectorRegistr
     """Return a registry with one metric for each item of what `read` returns at the scrape.
 
     A name ending in `_total` is a counter, another a gauge; a mapping is one metric with its keys
-    as label `kind`.
+    as the label that `LABELS` says.
     """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_DaemonCollector(read))

@@ -474,7 +474,8 @@ async def test_the_view_keeps_the_position_of_who_iterates(place):
         ({"instance_id": 2**64}, "instance_id must be an integer"),
         ({"instance_id": "a"}, "instance_id must be an integer"),
         ({"codec": "xml"}, "codec: .*xml"),
-        ({"tenant": "x"}, "tenant 'x'"),
+        ({"tenant": "a::b"}, "tenant 'a::b': expected no '::'"),
+        ({"tenant": ""}, "tenant '': expected 1 to 64 bytes"),
     ],
     ids=str,
 )

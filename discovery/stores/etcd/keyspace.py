@@ -1,6 +1,6 @@
 """What lies where in etcd, and how operations, guards and events are said there. Sans-I/O.
 
-    {prefix}v1/… session/… pending/…     the store's keys, as they are
+    {prefix}v1/… session/… models/… …    the store's keys, as they are
     {prefix}discoveryd/epoch             the epoch
     {prefix}discoveryd/registry          the registry's id
     {prefix}discoveryd/head              rewritten by every commit: what it was, and why it deletes
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from discovery.store import Guard
 
-_OURS = ("discoveryd/", "pending/", "session/", "v1/")
+_OURS = ("discoveryd/", "models/", "pending/", "session/", "v1/")
 _BOOKS = "discoveryd/"
 _ENDS = "discoveryd/ends/"
 
