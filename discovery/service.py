@@ -31,7 +31,7 @@ from transports.errors import TransportError
 from transports.frame import pack, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from discovery.books import Books
     from discovery.ids import InstanceId
@@ -48,6 +48,7 @@ PROTOCOL = 1
 _CATCH_UP_S = 2.0  # below a client's request timeout, so that it gets an answer, not a silence
 _MAX_NAME = 200
 _ROWS_A_CHUNK = 250
+_CHUNK_BYTES = 256 << 10
 
 
 class Service:
@@ -304,10 +305,26 @@ def _send_rows(
     codec: Codec, reply: Reply, rows: Sequence[Mapping[str, object]]
 ) -> dict[str, object]:
     """Send a table of any length as chunks that fit into frames; return what ends them."""
-    runs = [rows[at : at + _ROWS_A_CHUNK] for at in range(0, len(rows), _ROWS_A_CHUNK)]
+    runs = list(_runs(codec, rows))
     for number, run in enumerate(runs):
         reply(pack(codec, {"chunk": [number, len(runs)], "rows": run}))
     return {"chunks": len(runs)}
+
+
+def _runs(
+    codec: Codec, rows: Sequence[Mapping[str, object]]
+) -> Iterator[Sequence[Mapping[str, object]]]:
+    run: list[Mapping[str, object]] = []
+    size = 0
+    for row in rows:
+        length = len(pack(codec, row))
+        if run and (size + length > _CHUNK_BYTES or len(run) == _ROWS_A_CHUNK):
+            yield run
+            run, size = [], 0
+        run.append(row)
+        size += length
+    if run:
+        yield run
 
 
 def _granted(epoch: str, granted: Granted) -> dict[str, object]:

@@ -26,7 +26,7 @@ def checked_stamp(where: str, value: object) -> str:
     if not isinstance(value, str) or "T" not in value.upper():
         raise wrong
     try:
-        time = datetime.fromisoformat(value)
+        time = datetime.fromisoformat(value.upper())
         utc = time.astimezone(UTC)
     except (ValueError, OverflowError):
         raise wrong from None

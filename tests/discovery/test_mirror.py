@@ -255,3 +255,45 @@ def test_two_mirrors_that_were_fed_differently_agree(steps: list[dict[int, str |
     assert followed.digest(EP) == loaded.digest(EP)
     assert followed.unreadable == loaded.unreadable
     assert followed.models_on(EP) == loaded.models_on(EP)
+
+
+# ---- catalog and claims
+
+
+def book(key: str, value: bytes = b"{}", lease: int | None = None) -> Change:
+    return Change(key, Entry(key, value, 2, 2, lease))
+
+
+def test_a_claim_and_its_owner_are_shown_together_whatever_is_in_them() -> None:
+    mirror = Mirror()
+    record, owner = "models/claims/k", "models/claim-owners/k"
+    shown = mirror.apply(Batch(2, (book(record, b"no json"), book(owner, lease=7))))
+    assert [one.scope for one in shown] == [("claims", "k")] * 2
+    assert keys(mirror, ("claims",)) == {record, owner}
+    assert mirror.unreadable == {}
+    gone_ = mirror.apply(batch(3, gone(owner, Cause.LEASE_EXPIRED)))
+    assert [(one.key, one.entry) for one in gone_] == [(owner, None)]
+    assert mirror.digest(("claims", "k")) == item_digest(record, 2)
+
+
+def test_a_claim_is_nothing_that_its_owner_has_registered() -> None:
+    mirror = Mirror()
+    mirror.apply(Batch(2, (book("models/claim-owners/k", lease=7),)))
+    assert mirror.keys_of(7) == ()
+    mirror.apply(Batch(3, (book("models/claim-owners/l", lease=7),)))
+    assert mirror.keys_of(7) == ()
+
+
+def test_the_catalog_is_shown_by_owner_and_name_and_its_heads_are_not() -> None:
+    mirror = Mirror()
+    row, head = "models/catalog/global/m/1", "models/catalog-heads/global"
+    mirror.apply(Batch(2, (book(row), book(head))))
+    assert keys(mirror, ("catalog", "global", "m")) == {row}
+    assert keys(mirror, ("catalog",)) == {row}
+    assert mirror.get(head) is not None
+
+
+def test_a_key_of_the_books_that_names_nothing_is_unreadable() -> None:
+    mirror = Mirror()
+    mirror.apply(Batch(2, (book("models/catalog/global"), book("models/claims/a/b"))))
+    assert set(mirror.unreadable) == {"models/catalog/global", "models/claims/a/b"}

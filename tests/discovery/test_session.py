@@ -17,7 +17,7 @@ from discovery.errors import (
     UnavailableError,
 )
 from discovery.events import Cause
-from discovery.session import Call, LeaseState, Session
+from discovery.session import Call, Deed, LeaseState, Session
 from tests.support.model_registry import REFUSED, ModelRegistry
 from tests.support.specs import endpoint
 
@@ -951,3 +951,119 @@ def test_a_change_retracted_after_it_was_done_stays():
     session.answer(only(session.poll(0.0)).number, done(5), 0.0)
     session.retract(job)
     assert session.poll(0.0) == []
+
+
+# ---- deeds
+
+
+UNDO = Deed("undo", {"b": 2})
+DEED = Deed("do", {"a": 1}, undo=UNDO)
+NO = InvalidArgumentError("no")
+
+
+def test_a_deed_takes_a_lease_and_is_answered_as_it_was():
+    session = new_session()
+    job = session.do(DEED)
+    session.answer(only(session.poll(0.0)).number, GRANTED, 0.0)
+    call = only(session.poll(0.0))
+    assert (call.op, call.fields["a"], call.fields["sequence"]) == ("do", 1, 1)
+    assert call.fields["instance_id"] == 0xA
+    session.answer(call.number, done(5) | {"claimed": True}, 0.0)
+    (outcome,) = session.take_outcomes()
+    assert (outcome.job, outcome.revision, outcome.answer["claimed"]) == (job, 5, True)
+    assert not session._registrations
+
+
+def test_a_deed_that_is_repeated_has_a_number_of_its_own():
+    session = granted()
+    session.do(DEED)
+    first = only(session.poll(0.0))
+    session.fail(first.number, NOTHING, 1.0)
+    second = only(session.poll(5.0)[:1])
+    assert second.fields["sequence"] == first.fields["sequence"] + 1
+
+
+def test_an_abandoned_deed_is_undone_and_nobody_is_told():
+    session = granted()
+    job = session.do(DEED)
+    call = only(session.poll(0.0))
+    session.abandon(job)
+    session.abandon(job)  # once more, and it stays undone
+    session.answer(call.number, done(5), 0.0)
+    undo = only(session.poll(0.0))
+    assert (undo.op, undo.fields["b"]) == ("undo", 2)
+    session.answer(undo.number, done(6), 0.0)
+    assert session.take_outcomes() == []
+    assert not session._registrations
+
+
+@pytest.mark.parametrize("deed", [DEED, Deed("do", {})])
+def test_an_abandoned_deed_that_was_never_sent_leaves_no_trace(deed):
+    session = granted()
+    session.abandon(session.do(deed))
+    assert session.poll(0.0) == []
+
+
+def test_a_deed_that_cannot_be_undone_is_only_forgotten():
+    session = granted()
+    job = session.do(Deed("do", {}))
+    session.poll(0.0)
+    session.abandon(job)
+    assert session.poll(0.0) == []
+
+
+def test_a_refused_deed_is_told_and_what_it_may_have_done_is_undone():
+    session = granted()
+    job = session.do(DEED)
+    session.fail(only(session.poll(0.0)).number, NO, 0.0)
+    (outcome,) = session.take_outcomes()
+    assert (outcome.job, outcome.error) == (job, NO)
+    undo = only(session.poll(0.0))
+    assert undo.op == "undo"
+    session.fail(undo.number, NO, 0.0)
+    assert not session._registrations
+    assert session.take_outcomes() == []
+
+
+def test_a_deed_is_taken_back_even_after_it_was_done():
+    session = granted()
+    job = session.do(DEED)
+    session.answer(only(session.poll(0.0)).number, done(5), 0.0)
+    session.undo(job, DEED)
+    assert only(session.poll(0.0)).op == "undo"
+    session.undo(job, Deed("do", {}))
+    assert session.poll(0.0) == []
+
+
+def test_a_deed_is_taken_back_while_it_is_under_way():
+    session = granted()
+    job = session.do(DEED)
+    session.poll(0.0)
+    session.undo(job, DEED)
+    assert only(session.poll(0.0)).op == "undo"
+
+
+def test_a_deed_is_done_under_the_next_lease_if_its_own_was_lost():
+    session = granted()
+    job = session.do(DEED)
+    session.fail(only(session.poll(0.0)).number, LOST, 1.0)
+    assert session.state is LeaseState.LOST
+    session.answer(only(session.poll(1.0)).number, GRANTED, 1.0)
+    session.answer(only(session.poll(1.0)).number, done(9), 1.0)
+    assert [outcome.job for outcome in session.take_outcomes()] == [job]
+
+
+def test_without_a_lease_a_deed_is_refused_and_nothing_undone():
+    session = new_session()
+    job = session.do(DEED)
+    session.fail(only(session.poll(0.0)).number, NO, 0.0)
+    (outcome,) = session.take_outcomes()
+    assert (outcome.job, outcome.error) == (job, NO)
+    assert session.poll(0.0) == []
+
+
+def test_a_registration_says_whose_models_it_is_about():
+    session = Session(0xA, 10.0, rng=random.Random(1), tenant="acme")
+    session.register([endpoint()])
+    session.answer(only(session.poll(0.0)).number, GRANTED, 0.0)
+    assert only(session.poll(0.0)).fields["tenant"] == "acme"

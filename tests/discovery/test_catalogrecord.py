@@ -1,0 +1,189 @@
+"""A model of the catalog: its key, its columns, and how they change."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from discovery.catalogrecord import (
+    CatalogRecord,
+    CatalogStatus,
+    ModelName,
+    catalog_from_wire,
+    decode_catalog,
+    described,
+)
+from discovery.errors import InvalidArgumentError, RecordError
+from discovery.store import Entry
+
+T0, T1 = "2026-11-21T18:00:00.000Z", "2026-11-21T19:00:00.000Z"
+PLAIN = {
+    "model_type": "llm",
+    "backend": "vllm",
+    "task": "generate",
+    "base_model": None,
+    "artifact_path": None,
+    "config": None,
+}
+PART = st.text(
+    st.characters(codec="utf-8", categories=["L", "N", "P", "S"]), min_size=1, max_size=9
+)
+MODEL = st.tuples(st.none() | PART, PART, st.integers(1, 99))
+
+
+def record(tenant: str | None = None, now: str = T0, **columns: object) -> CatalogRecord:
+    return described(ModelName.of(tenant, "org/m", 1), **(PLAIN | columns), now=now)
+
+
+def stored(record: CatalogRecord, owner: str | None = None, **changes: object) -> CatalogRecord:
+    value = orjson.dumps(orjson.loads(record.encode()) | changes)
+    return decode_catalog(Entry(record.model.row, value, 7, 1, None), owner)
+
+
+# ---- keys
+
+
+def test_the_key_has_the_tenant_only_if_there_is_one():
+    assert ModelName.of(None, "m", 3).key == "m::3"
+    assert ModelName.of("t", "m", 3).key == "t::m::3"
+
+
+@pytest.mark.parametrize("part", ["a::b", ":a", "a:", "::", ":", "", "a\n", "\ud800", 5])
+@pytest.mark.parametrize("where", ["tenant", "name"])
+def test_no_part_of_a_key_can_be_taken_for_two(where, part):
+    names = {"tenant": "t", "name": "m", "version": 1} | {where: part}
+    with pytest.raises(InvalidArgumentError, match=where):
+        ModelName.of(**names)
+
+
+@given(MODEL, MODEL)
+def test_two_models_never_have_one_key(first, second):
+    try:
+        one, other = ModelName.of(*first), ModelName.of(*second)
+    except InvalidArgumentError:
+        return
+    assert (one.key == other.key) == (one == other) == (one.row == other.row)
+    assert ModelName.parse(one.key) == one
+
+
+@pytest.mark.parametrize(
+    "key", ["m", "m::", "m::x", "m::01", "m::0", "a::b::c::1", "::m::1", "m::-1"]
+)
+def test_what_is_no_key_is_refused(key):
+    with pytest.raises(InvalidArgumentError):
+        ModelName.parse(key)
+
+
+def test_names_are_as_long_as_their_row_takes():
+    assert ModelName.of(None, "m" * 253, 1).scope[2] == "m" * 253
+    with pytest.raises(InvalidArgumentError, match="300 bytes when percent-encoded, expected 253"):
+        ModelName.of(None, "/" * 100, 1)
+    with pytest.raises(InvalidArgumentError, match=r"tenant .*expected 1 to 64 bytes"):
+        ModelName.of("t" * 65, "m", 1)
+
+
+@pytest.mark.parametrize("version", [0, -1, 1.0, True, "1", None, 2**63])
+def test_a_version_is_an_integer_from_1(version):
+    with pytest.raises(InvalidArgumentError, match=r"version .*expected an integer of 1 or more"):
+        ModelName.of(None, "m", version)
+
+
+# ---- columns
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "text"),
+    [
+        ("task", "dance", "task 'dance': expected one of embed, generate, "),
+        ("task", None, "task None"),
+        ("model_type", "", "model_type '': expected 1 to 4096 bytes"),
+        ("backend", 5, "backend 5"),
+        ("artifact_path", "", "artifact_path ''"),
+        ("base_model", "m", "base_model|catalog key 'm': expected name::version"),
+        (
+            "base_model",
+            "other::m::1",
+            "base_model 'other::m::1': expected a model of the same owner",
+        ),
+        ("config", [1], r"config \[1\]: expected a JSON object"),
+        ("config", {"a": float("nan")}, "config.a"),
+    ],
+)
+def test_a_wrong_column_is_named(column, value, text):
+    with pytest.raises(InvalidArgumentError, match=text):
+        record("t", **{column: value})
+
+
+@pytest.mark.parametrize("base", ["b::1", "t::b::2"])
+def test_a_base_is_a_model_that_the_owner_sees(base):
+    assert record("t", base_model=base).base_model == base
+
+
+# ---- upserts
+
+
+def test_a_refresh_takes_the_new_columns_and_keeps_creation_and_status():
+    old = dataclasses.replace(record(artifact_path="/a"), status=CatalogStatus.RETIRED, revision=3)
+    new = record(now=T1, task="embed", backend="http", model_type="embedding", config={"a": 1})
+    made = old.refreshed(new)
+    assert (made.task, made.backend, made.model_type) == ("embed", "http", "embedding")
+    assert (made.config, made.status) == ({"a": 1}, CatalogStatus.RETIRED)
+    assert (made.created_at, made.updated_at, made.revision) == (T0, T1, 0)
+
+
+def test_a_path_is_set_and_never_cleared():
+    old = record(artifact_path="/a")
+    assert old.refreshed(record()).artifact_path == "/a"
+    assert old.refreshed(record(artifact_path="/b")).artifact_path == "/b"
+
+
+def test_records_that_differ_in_when_they_were_written_say_the_same():
+    one = record()
+    other = dataclasses.replace(one, updated_at=T1, revision=9)
+    assert one.says_the_same_as(other)
+    assert not one.says_the_same_as(record(task="embed"))
+
+
+# ---- what is stored
+
+
+@pytest.mark.parametrize("tenant", [None, "t"])
+def test_what_is_written_reads_back(tenant):
+    made = record(tenant, base_model="b::1", artifact_path="/a", config={"x": [1, None]})
+    assert stored(made, tenant) == dataclasses.replace(made, revision=7)
+    assert catalog_from_wire(made.to_wire()) == made
+    assert catalog_from_wire(made.to_wire() | {"revision": "x"}).revision == 0
+
+
+def test_a_missing_version_reads_as_1():
+    assert stored(record(), version=None).version == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"task": "dance"}, "task 'dance'"),
+        ({"status": "lost"}, "status 'lost': expected registered or loaded or failed or retired"),
+        ({"status": 5}, "status 5"),
+        ({"created_at": None}, "created_at"),
+        ({"name": "other"}, "is about other::1, which lies elsewhere"),
+        ({"version": 2}, "is about org/m::2, which lies elsewhere"),
+        ({"tenant": "t"}, "is about org/m::1, which lies elsewhere"),
+    ],
+)
+def test_a_malformed_row_is_an_error_that_names_it_and_the_column(changes, text):
+    with pytest.raises(RecordError, match=f"catalog record 'models/catalog/global.*{text}"):
+        stored(record(), **changes)
+
+
+def test_only_what_is_retired_is_not_served():
+    assert [stored(record(), status=status).is_retired for status in CatalogStatus] == [
+        False,
+        False,
+        False,
+        True,
+    ]
