@@ -22,8 +22,8 @@ _LINKS = 64
 
 
 @dataclass
-class _Rates:
-    """What the rounds of one case gave."""
+class Rates:
+    """What the rounds of one kind of request gave."""
 
     per_s: list[float] = field(default_factory=list)
     cpu_us: list[float] = field(default_factory=list)
@@ -42,6 +42,7 @@ class _Rates:
         self.raw_per_s.append(len(requests) / raw_s)
 
     def figures(self, name: str, aim: float | None) -> list[Figure]:
+        """Return the requests a second, and what each costs the daemon."""
         return [
             Figure(name=name, unit="/s", rounds=self.per_s, aim=aim, ceiling=self.raw_per_s),
             Figure(name=f"{name}, daemon CPU each", unit="us", rounds=self.cpu_us),
@@ -51,7 +52,7 @@ class _Rates:
 def keep_alives(scale: Scale) -> list[Figure]:
     """Keep-alives of 1,000 workers: 64 in flight over one connection, and over one each."""
     requests = [keep_alive(n % _WORKERS) for n in range(scale.of(60_000))]
-    one, many = _Rates(), _Rates()
+    one, many = Rates(), Rates()
     with daemon() as d:
         in_child(load, d.port, [grant(n) for n in range(_WORKERS)])
         for _ in range(scale.rounds):
@@ -72,7 +73,7 @@ def registrations(scale: Scale) -> list[Figure]:
     }
     figures: list[Figure] = []
     for (what, in_flight, count), aim in cases.items():
-        rates = _Rates()
+        rates = Rates()
         for _ in range(scale.rounds):
             workers = range(scale.of(count))
             requests = [register(n, has_model=what != "endpoint") for n in workers]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asking import keep_alives, registrations
+from claims import claims
 from events import events
 from fanout import fanout
 from figures import table
@@ -41,6 +42,7 @@ BENCHMARKS: Mapping[str, Callable[[Scale], Sequence[Figure]]] = {
     "transport": transport,
     "keep_alives": keep_alives,
     "registrations": registrations,
+    "claims": claims,
     "visible": visible,
     "growth": growth,
     "fanout": fanout,

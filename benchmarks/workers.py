@@ -89,6 +89,13 @@ def register(
     return _request("register", worker, sequence=sequence, specs=specs)
 
 
+def try_claim(worker: int, model: int, sequence: int = 1) -> bytes:
+    """Claim the download of a model."""
+    name, mark = f"org/model-{model}", f"{worker:x}/{sequence:x}"
+    fields = {"sequence": sequence, "provider": "File", "name": name, "mark": mark}
+    return _request("try_claim", worker, **fields)
+
+
 def change_of(instance: discovery.EndpointInstance) -> int:
     """Return the number of the change that gave an endpoint its address."""
     return int(instance.transport["tcp"].split("/")[1])

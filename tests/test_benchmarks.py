@@ -19,6 +19,7 @@ NAMES = [
     "transport",
     "keep_alives",
     "registrations",
+    "claims",
     "visible",
     "growth",
     "fanout",
