@@ -336,7 +336,11 @@ def _base(model: ModelName, value: object) -> str | None:
     """Return the key of a base model, which must be one that the owner can see."""
     if value is None:
         return None
-    base = ModelName.parse(_text("base_model", value))
+    text = _text("base_model", value)
+    try:
+        base = ModelName.parse(text)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"base_model: {error}") from error
     if base.tenant not in {None, model.tenant}:
         raise InvalidArgumentError(f"base_model {shown(value)}: expected a model of the same owner")
     return base.key
