@@ -132,7 +132,7 @@ class CatalogService:
             record = old.refreshed(new) if old else new
             self._check_size(record)
             is_done = old is not None and old.says_the_same_as(record)
-            answer["has_changed"] = not is_done and at != (entry.revision if entry else 0)
+            answer["has_changed"] = not is_done and at != (old.revision if old else 0)
             answer["record"] = old.to_wire() if old else None
             if answer["has_changed"] or is_done:
                 return await self._as_it_is(model.row)

@@ -91,8 +91,7 @@ class Catalog:
         new = described(model, **columns, now=stamp(now_ms()))
         columns["config"] = dict(new.config)
         for _ in range(_REGISTRATIONS):
-            there = await self.get(name, model.version)
-            at = there.revision if there and there.tenant == self._tenant else 0
+            at = await self._revision_of(model)
             answer = await self._asking.change(
                 "register_model", name=name, version=model.version, at=at, **columns
             )
@@ -129,6 +128,14 @@ class Catalog:
         return CatalogStream(
             {owner: self._follow((CATALOG, catalog_owner(owner))) for owner in self._owners}
         )
+
+    async def _revision_of(self, model: ModelName) -> int:
+        """Return the revision of a row, 0 for none, and for one that is to be written anew."""
+        try:
+            there = await self.get(model.name, model.version)
+        except RecordError:
+            return 0
+        return there.revision if there and there.tenant == model.tenant else 0
 
     @property
     def _owners(self) -> Sequence[str | None]:
