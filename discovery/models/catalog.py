@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from discovery.names import Scope
     from discovery.watch import WatchStream
 
-_REGISTRATIONS = 8  # each lost to a change in between
+_REGISTRATIONS = 64  # each lost to a change in between
 
 
 class Catalog:
