@@ -139,6 +139,15 @@ def phase_in(value: bytes) -> str:
     return "" if phase is None else phase if isinstance(phase, str) else "?"
 
 
+def is_about_another(value: bytes, model_name: str) -> bool:
+    """Say whether a record names another model; one that names none may be of any."""
+    try:
+        found = decode_object(value).get("model_name")
+    except InvalidArgumentError:
+        return False
+    return isinstance(found, str) and found not in {"", model_name}
+
+
 def decode_claim(key: str, value: bytes) -> StoredClaim:
     """Return what a record says. Raises `RecordError`, which names it and what is wrong."""
     try:

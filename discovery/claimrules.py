@@ -17,6 +17,7 @@ from discovery.claimrecord import (
     ClaimStatus,
     StoredClaim,
     decode_claim,
+    is_about_another,
     status_of,
 )
 from discovery.errors import RecordError
@@ -206,11 +207,12 @@ def delete(get: Get, object_: str, at: int) -> Decision:
 def places(get: Get, name: str) -> Iterator[Place]:
     """Yield where there is a record of a name, in the order in which it is looked up.
 
-    Last comes the one that an older deployment may have written under the name alone.
+    Last comes the one that an older deployment may have written under the name alone. What is
+    called so may also be the record of another model, with a provider in front of that one's name.
     """
     for object_ in object_names(name):
         place = Place(get, object_)
-        if place.entry is not None:
+        if place.entry is not None and not is_about_another(place.entry.value, name):
             yield place
 
 
@@ -243,10 +245,10 @@ def _fresh(place: Place, by: Claiming) -> Decision:
 
 
 def _adopted(get: Get, place: Place, by: Claiming) -> Decision | None:
-    """Put the record of a name alone where it belongs, if it is of this provider."""
+    """Put the record of a name alone where it belongs, if it is of this provider and model."""
     old = Place(get, name_only_object_name(by.name))
     stored = old.decode()
-    if stored is None or stored.provider != by.provider:
+    if stored is None or (stored.provider, stored.model_name) != (by.provider, by.name):
         return None
     status = status_of(stored.phase, has_owner=False)
     ops = [Put(place.key, replace(stored, owner=None, mark=None).encode()), *old.gone()]
