@@ -146,27 +146,22 @@ async def test_a_watcher_is_told_of_each_change(place):
 # ---- what is refused
 
 
-@pytest.mark.parametrize(
-    ("column", "value"),
-    [
-        ("task", "cook"),
-        ("task", "Embed"),
-        ("task", None),
-        ("model_type", ""),
-        ("backend", "a\nb"),
-        ("artifact_path", ""),
-        ("base_model", "llama"),
-        ("base_model", "llama::01"),
-        ("config", [1]),
-        ("version", 0),
-        ("version", True),
-    ],
-)
-async def test_what_is_wrong_is_named_by_its_column(place, column, value):
+async def test_what_is_wrong_is_named_by_its_column(place):
+    wrong = {
+        "task": ["cook", "Embed", None],
+        "model_type": ["", 7],
+        "backend": ["a\nb"],
+        "artifact_path": [""],
+        "base_model": ["llama", "llama::01"],
+        "config": [[1], {"a": {1}}],
+        "version": [0, True, "1", 2**63],
+    }
     async with place.connect() as d:
-        with pytest.raises(InvalidArgumentError, match=rf"^{column}\b"):
-            await d.catalog.register("m", **{**MODEL, column: value})
-        assert await d.catalog.get("m") is None
+        for column, values in wrong.items():
+            for value in values:
+                with pytest.raises(InvalidArgumentError, match=rf"^{column}\b"):
+                    await d.catalog.register("m", **{**MODEL, column: value})
+        assert await d.catalog.list() == []
 
 
 async def test_a_version_that_is_missing_reads_as_one(place):
@@ -202,12 +197,13 @@ async def test_a_row_that_cannot_be_read_is_registered_as_if_it_were_new(place):
         assert made == await d.catalog.get("m")
 
 
-@pytest.mark.parametrize("name", ["a::b", ":a", "a:", "::", "", "a\0b", "x" * 254, "\ud800"])
-async def test_a_name_that_could_be_taken_for_another_key_is_refused(place, name):
+async def test_a_name_that_could_be_taken_for_another_key_is_refused(place):
     async with place.connect() as d:
-        with pytest.raises(InvalidArgumentError, match="^name"):
-            await d.catalog.register(name, **MODEL)
-        with pytest.raises(InvalidArgumentError, match="^name"):
-            await d.catalog.get(name)
-        with pytest.raises(InvalidArgumentError, match="^name"):
-            await d.catalog.retire(name)
+        for name in ("a::b", ":a", "a:", "::", "", "a\0b", "x" * 254, "\ud800", 7):
+            with pytest.raises(InvalidArgumentError, match=r"^name"):
+                await d.catalog.register(name, **MODEL)
+            with pytest.raises(InvalidArgumentError, match=r"^name"):
+                await d.catalog.get(name)
+            with pytest.raises(InvalidArgumentError, match=r"^name"):
+                await d.catalog.retire(name)
+        assert await d.catalog.list() == []

@@ -78,11 +78,11 @@ async def test_a_key_of_another_tenants_retired_model_says_nothing_of_it(place):
         await d.register(served(catalog_key="acme::m::1"))
 
 
-@pytest.mark.parametrize("key", ["m", "m::0", "m::01", "m::1::", "a::b::c::1", 7, "", "::m::1"])
-async def test_a_key_that_is_none_is_refused(place, key):
+async def test_a_key_that_is_none_is_refused(place):
     async with place.connect() as d:
-        with pytest.raises(InvalidArgumentError, match=r"card\.catalog_key"):
-            await d.register(served(catalog_key=key))
+        for key in ("m", "m::0", "m::01", "m::1::", "a::b::c::1", 7, "", "::m::1"):
+            with pytest.raises(InvalidArgumentError, match=r"card\.catalog_key"):
+                await d.register(served(catalog_key=key))
 
 
 async def test_what_the_catalog_does_not_know_is_served(place):
