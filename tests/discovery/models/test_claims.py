@@ -168,6 +168,43 @@ async def test_who_says_that_it_downloads_is_the_owner(place):
         assert (await d.claims.record("m")).message == "all of it"
 
 
+async def test_a_process_that_is_drained_ends_what_it_downloads_and_claims_no_more(place):
+    async with place.connect() as d, place.connect() as owner:
+        await owner.claims.try_claim("m", HF)
+        await d.claims.set_status("failed", HF, ERROR)
+        await d.drain(owner.instance_id)
+        assert (await d.claims.record("m")).owner == owner.instance_id
+        with pytest.raises(FailedPreconditionError, match="draining"):
+            await owner.claims.try_claim("n", HF)
+        with pytest.raises(FailedPreconditionError, match="draining"):
+            await owner.claims.try_reset_error("failed", HF)
+        await owner.claims.set_status("m", HF, DOWNLOADED)
+        assert await d.claims.counts() == (0, 1, 1)
+
+
+async def test_of_many_races_of_an_owner_who_leaves_each_has_one_heir(place):
+    async with place.connected(3) as all_:
+        for number in range(5):
+            name = f"m{number}"
+            async with place.connect() as owner:
+                await owner.claims.try_claim(name, HF)
+                async with asyncio.TaskGroup() as group:
+                    heirs = [group.create_task(_inherited(d, name)) for d in all_]
+                    group.create_task(owner.revoke())
+            assert sorted(heir.result() for heir in heirs) == [False, False, True]
+
+
+async def _inherited(d, name):
+    """Wait for the end of a download, and say whether this process is the one to go on with it."""
+    async with asyncio.timeout(10), d.claims.wait(name, HF) as stream:
+        async for record in stream:
+            if record is not None and record.status == ERROR:
+                return await d.claims.try_reset_error(name, HF)
+            if record is not None and record.message == "Retrying download...":
+                return False  # another one was faster
+    return False
+
+
 # ---- cancelled
 
 
