@@ -77,6 +77,20 @@ async def test_another_tenants_model_of_the_same_name_is_another_model(place):
         assert await acme.catalog.get("m") == hidden
 
 
+async def test_a_tenant_that_is_called_global_is_not_everybody(place):
+    async with as_tenant(place, "global") as named, place.connect() as d:
+        own = await named.catalog.register("m", **MODEL)
+        assert (own.key, own.tenant) == ("global::m::1", "global")
+        assert await d.catalog.get("m") is None
+        assert await d.catalog.list() == []
+        for_all = await d.catalog.register("m", **MODEL)
+        await d.catalog.register("n", **MODEL)
+        assert await named.catalog.get("m") == own
+        assert await d.catalog.get("m") == for_all
+        with pytest.raises(NotFoundError):
+            await named.catalog.retire("n")
+
+
 async def test_a_watcher_of_another_tenant_hears_of_nothing(place):
     async with as_tenant(place, ACME) as acme:
         for number, other in enumerate(OTHERS):
