@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from discovery.bookkeys import CATALOG
 from discovery.names import BOOKS, Kind
 from discovery.session_record import SessionRecord
 
@@ -60,11 +61,11 @@ class Reports:
         return {"backend": {**report, "divergences": self._replica.divergences, "foreign": foreign}}
 
     def watchers(self, now: float) -> Sequence[Mapping[str, object]]:
-        """Return who watches what, as heard lately."""
+        """Return who watches what, as heard lately; not whose part of the catalog."""
         return [
             {
                 "client": watcher.client,
-                "scope": list(watcher.scope),
+                "scope": [CATALOG] if watcher.scope[0] == CATALOG else list(watcher.scope),
                 "revision": watcher.revision,
                 "seen_s_ago": now - watcher.seen_at,
             }

@@ -214,3 +214,9 @@ async def test_a_model_derives_from_ones_own_or_everybodys(place):
 def test_a_tenant_that_could_be_taken_for_another_key_is_refused(tenant):
     with pytest.raises(InvalidArgumentError, match="tenant"):
         discovery.connect("memory://", tenant=tenant)
+
+
+async def test_who_watches_a_part_of_the_catalog_is_told_without_whose_it_is(place):
+    async with place.connect(tenant="acme") as d, d.catalog.watch() as stream:
+        await stream.synced()
+        assert {tuple(row["scope"]) for row in await d.watchers()} == {("catalog",)}
