@@ -29,7 +29,7 @@ _KindT = TypeVar("_KindT", EventTransportKind, EventCodecKind)
 _PREFIX = "DISCOVERY_"
 
 _OTHER_VARIABLES = frozenset(
-    {"URL", "CONFIG", "EVENT_PLANE", "EVENT_PLANE_CODEC", "EVENT_HOST", "EVENT_NATS"}
+    {"URL", "TENANT", "CONFIG", "EVENT_PLANE", "EVENT_PLANE_CODEC", "EVENT_HOST", "EVENT_NATS"}
 )
 """What else the prefix is used for: by clients, by programs on their start, by the event plane."""
 

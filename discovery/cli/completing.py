@@ -9,8 +9,12 @@ from discovery.cli.context import Context
 from discovery.cli.kinds import LEVELS, TABLES, kind_of, query_of
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     import click
     from click.shell_completion import CompletionItem
+
+    from discovery.client import Discovery
 
 _PATIENCE_S: Final = 0.5
 """Longer and whoever pressed the key thinks that nothing comes."""
@@ -50,6 +54,32 @@ def complete_id(
     return _items(sorted(path for path in _ids(ctx, kind) if path.startswith(f"{kind}/{rest}")))
 
 
+def complete_catalog(
+    ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete the name of a model of the catalog."""
+
+    async def names(d: Discovery) -> list[str]:
+        return [record.name for record in await d.catalog.list()]
+
+    return _items(_beginning(incomplete, _asked(ctx, names)))
+
+
+def complete_claim(
+    ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete the name of a model that somebody has claimed."""
+
+    async def names(d: Discovery) -> list[str]:
+        return [claim.model_name for claim in await d.claims.by_last_used()]
+
+    return _items(_beginning(incomplete, _asked(ctx, names)))
+
+
+def _beginning(incomplete: str, names: list[str]) -> list[str]:
+    return sorted({name for name in names if name.startswith(incomplete)})
+
+
 def _scopes(ctx: click.Context, word: str, incomplete: str) -> list[str]:
     """Return what may stand next: the names of the level that is being typed."""
     depth = incomplete.count("/") + 1
@@ -58,22 +88,33 @@ def _scopes(ctx: click.Context, word: str, incomplete: str) -> list[str]:
 
 
 def _ids(ctx: click.Context, word: str) -> list[str]:
-    """Return the ids of what is registered, none when nobody can be asked: this is only a help."""
+    """Return the ids of what is registered."""
     import click  # noqa: PLC0415 - for its error only
 
-    from discovery.errors import DiscoveryError  # noqa: PLC0415
+    async def ids(d: Discovery) -> list[str]:
+        return [str(instance.id) for instance in await d.list(query_of(kind, ""))]
+
+    try:
+        kind = kind_of(word, tuple(LEVELS))
+    except click.UsageError:
+        return []
+    return _asked(ctx, ids)
+
+
+def _asked(ctx: click.Context, ask: Callable[[Discovery], Awaitable[list[str]]]) -> list[str]:
+    """Return what a daemon answers, nothing when none can be asked: this is only a help."""
+    from discovery.errors import DiscoveryError  # noqa: PLC0415 - as `connect`
 
     found = ctx.obj if isinstance(ctx.obj, Context) else Context()
     context = replace(found, timeout_s=_PATIENCE_S)
 
-    async def ask() -> list[str]:
+    async def asked() -> list[str]:
         async with context.connect() as d:
-            return [str(instance.id) for instance in await d.list(query_of(kind, ""))]
+            return await ask(d)
 
     try:
-        kind = kind_of(word, tuple(LEVELS))
-        return context.run(ask())
-    except (click.UsageError, DiscoveryError):
+        return context.run(asked())
+    except DiscoveryError:
         return []
 
 

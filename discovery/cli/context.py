@@ -23,10 +23,14 @@ DEFAULT_TIMEOUT_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The options that all commands share; `timeout_s` is for each answer of a daemon."""
+    """The options that all commands share; `timeout_s` is for each answer of a daemon.
+
+    A `tenant` of None is nobody: what is everybody's is seen.
+    """
 
     url: str = DEFAULT_URL
     timeout_s: float = DEFAULT_TIMEOUT_S
+    tenant: str | None = None
     output: Output = field(default_factory=lambda: Output.suiting(sys.stdout))
 
     def connect(self, **overrides: Any) -> Discovery:  # noqa: ANN401 - those of discovery.connect
@@ -34,7 +38,7 @@ class Context:
         from discovery.client import connect  # noqa: PLC0415 - help must not wait for it
 
         limits = {"connect_timeout_s": self.timeout_s, "request_timeout_s": self.timeout_s}
-        return connect(self.url, **(limits | overrides))
+        return connect(self.url, **({**limits, "tenant": self.tenant} | overrides))
 
     def run(self, coro: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end; what is logged meanwhile goes to stderr, one line each."""
@@ -70,17 +74,26 @@ def shared_options() -> list[click.Option]:
             callback=_set,
             help="How long to wait for a daemon to answer.",
         ),
+        click.Option(
+            ["--tenant"],
+            metavar="NAME",
+            expose_value=False,
+            callback=_set,
+            help="Whose models of the catalog, besides those of everybody.",
+        ),
     ]
 
 
 def first_options() -> list[click.Option]:
     """Return the options of `discoveryctl` itself: the shared ones, told in full, and its own."""
-    url, output, timeout = shared_options()
+    url, output, timeout, tenant = shared_options()
     url.envvar = "DISCOVERY_URL"
     url.show_envvar = True
     url.help = f"{url.help}  [default: {DEFAULT_URL}]"
     output.help = "Form of the output: table on a terminal, jsonl elsewhere, unless said."
     timeout.help = f"{timeout.help}  [default: {DEFAULT_TIMEOUT_S:g}]"
+    tenant.envvar = "DISCOVERY_TENANT"
+    tenant.show_envvar = True
     no_color = _NoColor(
         ["--no-color"],
         envvar="NO_COLOR",
@@ -90,7 +103,7 @@ def first_options() -> list[click.Option]:
         callback=_set,
         help="No colours on a terminal.",
     )
-    return [url, output, timeout, no_color]
+    return [url, output, timeout, tenant, no_color]
 
 
 class _NoColor(click.Option):
@@ -104,6 +117,8 @@ def _set(ctx: click.Context, option: click.Parameter, value: Any) -> None:  # no
     """Put an option's value into the context that the command is given."""
     context = ctx.obj if isinstance(ctx.obj, Context) else Context()
     match option.name:
+        case "tenant" if value is not None:  # an empty one is a tenant's name that is none
+            context = replace(context, tenant=value)
         case _ if not value:
             pass
         case "url":

@@ -88,10 +88,13 @@ def hint_of(error: DiscoveryError) -> str | None:
             return None
 
 
-def complain(error: DiscoveryError) -> Exit:
-    """Say on stderr what went wrong and what to do about it; return the exit code."""
+def complain(error: DiscoveryError, hint: str | None = None) -> Exit:
+    """Say on stderr what went wrong and what to do about it; return the exit code.
+
+    A `hint` of None is the one that errors of this kind have.
+    """
     note(str(error))
-    hint = hint_of(error)
+    hint = hint or hint_of(error)
     if hint:
         note(hint, name="hint")
     return exit_of(error)

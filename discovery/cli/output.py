@@ -14,6 +14,7 @@ import click
 _MAX_CELL: Final = 60
 _BOLD: Final = "1"
 _HEADS: Final = {"ttl_s": "TTL (s)", "seen_s_ago": "SEEN (s ago)"}
+_NAMES: Final = ("id", "client", "key", "model_name")
 _MIN_WIDTHS: Final = {"event": len("removed")}
 _COLOURS: Final = {"added": "32", "updated": "33", "removed": "31"}
 
@@ -108,7 +109,7 @@ class Rows:
     def start(self, rows: Sequence[Mapping[str, object]] = ()) -> None:
         """Write the header of a table, and what there is already; the columns fit all of it."""
         if self._output.is_table:
-            heads = [_HEADS.get(name, name.upper()) for name in self._columns]
+            heads = [_HEADS.get(name, name.upper().replace("_", " ")) for name in self._columns]
             cells = [heads, *(self._cells(row) for row in rows)]
             self._widths = [_MIN_WIDTHS.get(name, 0) for name in self._columns]
             self._fit(cells)
@@ -122,7 +123,8 @@ class Rows:
             case Shape.JSON | Shape.JSONL:
                 self._output.line(json.dumps(row))
             case Shape.NAME:
-                self._output.line(cell(row.get("id", row.get("client")), limit=None))
+                name = next((row[field] for field in _NAMES if field in row), None)
+                self._output.line(cell(name, limit=None))
             case Shape.TABLE | Shape.WIDE:
                 self._write(self._cells(row))
 

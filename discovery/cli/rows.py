@@ -19,6 +19,14 @@ COLUMNS: Final[Mapping[str, Sequence[str]]] = {
     "channels": ("id", "transport", "address", "+revision"),
     "leases": ("id", "records", "ttl_s", "draining"),
     "watchers": ("client", "scope", "revision", "seen_s_ago"),
+    "catalog": (
+        *("key", "model_type", "backend", "task", "status", "artifact_path"),
+        *("+base_model", "+created_at", "+updated_at", "+revision"),
+    ),
+    "claims": (
+        *("model_name", "provider", "status", "last_used_at", "message"),
+        *("+owner", "+created_at", "+revision"),
+    ),
 }
 """What tables show of each kind."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from discovery.cli.notes import note
+from discovery.connection import ConnectionState
 from discovery.follower import StreamState
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
 _AWAY: Final = "no daemon answers; what is shown is the last that was known"
 _BACK: Final = "a daemon answers again"
+_LOOK_S: Final = 0.5
 
 
 async def tell_of_state(d: Discovery, query: Query, *, away: str = _AWAY) -> None:
@@ -26,3 +29,17 @@ async def tell_of_state(d: Discovery, query: Query, *, away: str = _AWAY) -> Non
                 note(away if is_stale else _BACK)
             was_stale = is_stale
             await stream.changed()
+
+
+async def tell_of_connection(d: Discovery, *, away: str = _AWAY) -> None:
+    """Tell, for ever, when no daemon answers, and when one answers again.
+
+    For streams that do not say themselves whether they are proven.
+    """
+    was_away = False
+    while True:
+        is_away = d.state is not ConnectionState.CONNECTED
+        if is_away != was_away:
+            note(away if is_away else _BACK)
+        was_away = is_away
+        await asyncio.sleep(_LOOK_S)

@@ -65,12 +65,36 @@ def card_of(source: str) -> Mapping[str, Json]:
         InvalidArgumentError: it cannot be read, or is no JSON object.
     """
     try:
-        data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
-        card = JSON.decode(data)
+        data = _read(source)
     except OSError as error:
         raise InvalidArgumentError(f"card {source}: {error.strerror}") from error
+    return _object(f"card {source}", data)
+
+
+def config_of(text: str) -> Mapping[str, Json]:
+    """Return the JSON object that is typed, or that a file holds for "@FILE", stdin for "@-".
+
+    Raises:
+        InvalidArgumentError: it cannot be read, or is no JSON object.
+    """
+    if not text.startswith("@"):
+        return _object("--config", text.encode(errors="surrogateescape"))
+    try:
+        data = _read(text[1:])
+    except OSError as error:
+        raise InvalidArgumentError(f"--config {text}: {error.strerror}") from error
+    return _object(f"--config {text}", data)
+
+
+def _read(source: str) -> bytes:
+    return sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+
+
+def _object(what: str, data: bytes) -> Mapping[str, Json]:
+    try:
+        value = JSON.decode(data)
     except CodecError as error:
-        raise InvalidArgumentError(f"card {source}: {error}") from error
-    if not isinstance(card, dict):
-        raise InvalidArgumentError(f"card {source}: expected a JSON object")
-    return card
+        raise InvalidArgumentError(f"{what}: {error}") from error
+    if not isinstance(value, dict):
+        raise InvalidArgumentError(f"{what}: expected a JSON object")
+    return value

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from discovery.cli.app import COMMANDS
 from discovery.cli.exits import MEANINGS
 from tests.cli.ctl import ctl
-from tests.docs.sessions import HELD, session
+from tests.docs.sessions import HELD, session, shown_at_once
 from tests.support.documents import REQUESTS, ROOT, own_ports, sessions
 from tests.support.processes import daemon
 
@@ -32,7 +32,7 @@ async def test_every_line_has_the_fields_that_are_promised():
         r"^\| `([a-z]+ ?[^`]*)` \| (.*`.*) \|$", DOC.split("fields of a line")[1], re.MULTILINE
     )
     fields = {command: set(re.findall(r"`(\w+)`", text)) - {"get"} for command, text in rows}
-    assert len(fields) == 11
+    assert len(fields) == 14
     fields["wait models/prod"] |= fields["get models"]
     fields["describe endpoints/prod/vllm/generate/1a2b"] |= fields["get endpoints"]
     ports = own_ports()
@@ -41,8 +41,7 @@ async def test_every_line_has_the_fields_that_are_promised():
         typing = await stack.enter_async_context(session(ports))
         for command, printed in sessions(PAGE):
             if HELD.match(command):  # what comes later is not done here
-                lines = 2 if " watch " in command else 1 if " tail " in command else None
-                await typing.type(command, printed[:lines])
+                await typing.type(command, printed[: shown_at_once(command)])
         for command, names in fields.items():
             code, out, err = await ctl(f"zmq://127.0.0.1:{ports[REQUESTS]}", *command.split())
             assert (code, err) == (0, ""), command

@@ -36,10 +36,23 @@ async def test_commands_kinds_scopes_and_ids_are_completed():
         assert await offered("zmq://127.0.0.1:1", "--url", url, "get", "models", "p") == ["prod"]
 
 
+async def test_models_of_the_catalog_and_of_claims_are_completed():
+    async with fleet() as (url, d):
+        await d.catalog.register("org/a", model_type="llm", backend="vllm", task="chat")
+        await d.claims.set_status("org/b", "File", "DOWNLOADED")
+        assert await offered(url, "cat") == ["catalog"]
+        assert await offered(url, "claims", "wa") == ["wait"]
+        assert await offered(url, "catalog", "get", "o") == ["org/a"]
+        assert await offered(url, "claims", "get", "o") == ["org/b"]
+        assert await offered(url, "claims", "get", "x") == []
+        assert await offered(url, "claims", "try", "x", "--provider", "Hug") == ["HuggingFace"]
+
+
 async def test_without_a_daemon_nothing_is_offered_and_nothing_is_said():
     url = f"zmq://127.0.0.1:{free_ports()}"
     assert await offered(url, "get", "endpoints", "pr") == []
     assert await offered(url, "get", "nodes", "pr") == []
+    assert await offered(url, "catalog", "get", "o") == []
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -44,7 +44,7 @@ def test_every_command_is_there_and_told_of_as_in_its_own_help(name):
         assert command is cli.get_command(context, name)
         assert command.help
         told = {word for param in command.params for word in param.opts}
-        assert {"--url", "--output", "--timeout"} <= told
+        assert {"--url", "--output", "--timeout", "--tenant"} <= told
         assert len([word for param in command.params for word in param.opts]) == len(told)
 
 

@@ -50,9 +50,11 @@ def test_nothing_has_a_form_too(shape, expected):
     assert written(shape, lambda out: out.many([], ("id", "model", "size"))) == expected
 
 
-def test_names_are_ids_or_clients():
+def test_names_are_ids_or_clients_or_keys_or_models():
     assert written(Shape.NAME, lambda out: out.many(ROWS, COLUMNS)) == "a\nb\n"
     assert written(Shape.NAME, lambda out: out.many([{"client": "c"}], ("client",))) == "c\n"
+    assert written(Shape.NAME, lambda out: out.many([{"name": "k", "key": "k::1"}], ())) == "k::1\n"
+    assert written(Shape.NAME, lambda out: out.many([{"model_name": "m"}], ())) == "m\n"
 
 
 def test_columns_of_a_stream_grow_and_never_shrink():

@@ -172,6 +172,7 @@ def test_an_unknown_flag_is_named():
 def test_variables_of_others_are_left_alone():
     environ = {
         "DISCOVERY_URL": "zmq://127.0.0.1:4710",
+        "DISCOVERY_TENANT": "acme",
         "DISCOVERY_EVENT_PLANE": "nats",
         "DISCOVERY_EVENT_PLANE_CODEC": "json",
         "DISCOVERYX": "1",

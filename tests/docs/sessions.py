@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
 
 # What goes on until it is interrupted; a daemon that says more than it is shown to is one of them.
-HELD = re.compile(r"discoveryd$|discoveryctl (register (endpoint|channel)|watch|events tail) ")
+HELD = re.compile(
+    r"discoveryd$|discoveryctl (register (endpoint|channel)|watch|events tail) |"
+    r"discoveryctl catalog watch$|discoveryctl claims try .* --ttl "
+)
+LATER = {" catalog watch": 1, " watch ": 2, " tail ": 1}
+"""What a watch shows at once, in lines; the rest is done by commands that are typed later."""
+
+
+def shown_at_once(command: str) -> int | None:
+    """How many lines a command that stays shows before others are typed; None for all."""
+    return next((lines for word, lines in LATER.items() if word in command), None)
 
 
 class Session:
@@ -39,10 +49,7 @@ class Session:
         expected = [moved(line, self._ports) for line in printed]
         terminal = await self._run(own)
         if HELD.match(command):
-            # What a watch shows later is done by commands that are typed later.
-            later = {" watch ": 2, " tail ": 1}
-            shown = [lines for word, lines in later.items() if word in command]
-            await terminal.seen(*shown or [len(expected)])
+            await terminal.seen(len(expected[: shown_at_once(command)]))
             self._held.append((terminal, own, expected))
         else:
             check_printed(own, (await terminal.seen()).splitlines(), expected)

@@ -40,6 +40,7 @@ stops the start, except those that Kubernetes makes for a Service of that name."
 OTHER_VARIABLES = {
     "DISCOVERY_CONFIG": "the file, unless `--config` says so",
     "DISCOVERY_URL": "where `discoveryctl` finds a daemon; programs say it to `connect`",
+    "DISCOVERY_TENANT": "whose models `discoveryctl catalog` shows; programs say it to `connect`",
     "DISCOVERY_EVENT_PLANE": "what an `EventPublisher` uses unless it is told: `zmq`",
     "DISCOVERY_EVENT_PLANE_CODEC": "likewise, how it writes envelopes: `msgpack` or `json`",
     "DISCOVERY_EVENT_HOST": "likewise, the host or network interface that it advertises",
