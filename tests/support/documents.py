@@ -96,7 +96,7 @@ def as_pattern(line: str) -> str:
     pattern = re.escape(line.strip()).replace("…", ".*")
     pattern = re.sub(r"generate/[0-9a-f]{6,}", "generate/[0-9a-f]+", pattern)
     pattern = re.sub(r"(\\ ){2,}", r"\\s+", pattern)
-    return re.sub(r"20\d\d\\-[\d\\:T-]+Z", r"20[0-9:T-]+Z", pattern)
+    return re.sub(r"20\d\d\\-[\d\\:T.-]+Z", r"20[0-9:T.-]+Z", pattern)
 
 
 def check_printed(what: str, seen: Sequence[str], expected: Sequence[str]) -> None:
