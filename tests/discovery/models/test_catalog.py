@@ -207,3 +207,13 @@ async def test_a_name_that_could_be_taken_for_another_key_is_refused(place):
             with pytest.raises(InvalidArgumentError, match=r"^name"):
                 await d.catalog.retire(name)
         assert await d.catalog.list() == []
+
+
+async def test_a_list_is_longer_than_what_goes_over_in_one_piece(place):
+    config = {"a": "x" * 100_000}
+    async with place.connect() as d:
+        for number in range(12):
+            await d.catalog.register(f"m{number}", **(MODEL | {"config": config}))
+        assert [len(one.config["a"]) for one in await d.catalog.list()] == [100_000] * 12
+        with pytest.raises(InvalidArgumentError, match=r"'big::1': 14\d+ bytes, expected 131072"):
+            await d.catalog.register("big", **(MODEL | {"config": {"a": "x" * 140_000}}))
