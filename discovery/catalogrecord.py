@@ -191,7 +191,7 @@ class CatalogRecord:
 
     def says_the_same_as(self, other: CatalogRecord) -> bool:
         """Say whether two records differ in nothing but when they were written."""
-        return replace(self, updated_at=other.updated_at, revision=other.revision) == other
+        return replace(self, updated_at=other.updated_at).encode() == other.encode()
 
 
 def described(
@@ -230,6 +230,19 @@ def decode_catalog(entry: Entry | BookEntry, tenant: str | None) -> CatalogRecor
         return _decoded(decode_object(entry.value), tenant, entry.key, entry.revision)
     except InvalidArgumentError as error:
         raise RecordError(f"catalog record {entry.key!r}: {error}") from error
+
+
+def is_retired_in(value: bytes) -> bool:
+    """Say whether a row says that its model is retired, whatever else is wrong with it."""
+    try:
+        return decode_object(value).get("status") == CatalogStatus.RETIRED
+    except InvalidArgumentError:
+        return False
+
+
+def kept_of(value: bytes, new: CatalogRecord) -> CatalogRecord:
+    """Return a record as it is registered over a row that cannot be read: retired it stays."""
+    return replace(new, status=CatalogStatus.RETIRED) if is_retired_in(value) else new
 
 
 def catalog_from_wire(value: Mapping[str, object]) -> CatalogRecord:

@@ -5,19 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from discovery.bookkeys import catalog_head_key, catalog_owner
-from discovery.catalogrecord import CatalogRecord, ModelName, check_name, decode_catalog
+from discovery.catalogrecord import (
+    CatalogRecord,
+    ModelName,
+    check_name,
+    decode_catalog,
+    is_retired_in,
+)
 from discovery.errors import InvalidArgumentError, RecordError
 from discovery.mirror import RefusedOnMirrorError
 from discovery.names import shown
 from discovery.store import AtRevision
+from discovery.wire import decode_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from discovery.mirror import Mirror
-    from discovery.store import Guard
+    from discovery.store import Entry, Guard
 
 _SHOWN_KEY = 200
+_MOST_DIGITS = 19  # of a version
 
 
 def own_then_global(tenant: str | None) -> list[str | None]:
@@ -32,6 +40,14 @@ def find(
 
     Raises `RecordError` when its row cannot be read.
     """
+    found = _row(mirror, tenant, name, version)
+    return decode_catalog(*found) if found else None
+
+
+def _row(
+    mirror: Mirror, tenant: str | None, name: str, version: int | None
+) -> tuple[Entry, str | None] | None:
+    """Return the row of the model that a name stands for, and whose it is."""
     for owner in own_then_global(tenant):
         if version is not None:
             entry = mirror.get(ModelName(tenant=owner, name=name, version=version).row)
@@ -39,7 +55,7 @@ def find(
             scope = ModelName(tenant=owner, name=name, version=1).scope
             entry = max(mirror.under(scope), key=lambda e: _version_in(e.key), default=None)
         if entry is not None:
-            return decode_catalog(entry, owner)
+            return entry, owner
     return None
 
 
@@ -77,28 +93,34 @@ def serving_guards(
     if not cards:
         return []
     for card in cards.values():
-        record = _served(mirror, tenant, card)
-        if record is not None and record.is_retired:
+        row = _served(mirror, tenant, card)
+        if row is not None and is_retired_in(row.value):
             raise RefusedOnMirrorError(
-                f"model {record.key[:_SHOWN_KEY]!r}: retired in the catalog, it is not served"
+                f"model {_called(row)!r}: retired in the catalog, it is not served"
             )
     return [head_guard(mirror, owner) for owner in own_then_global(tenant)]
 
 
-def _served(mirror: Mirror, tenant: str | None, card: Mapping[str, object]) -> CatalogRecord | None:
-    """Return the record that a card names, None if there is none that the tenant can see."""
+def _served(mirror: Mirror, tenant: str | None, card: Mapping[str, object]) -> Entry | None:
+    """Return the row that a card names, None if there is none that the tenant can see."""
     key = card.get("catalog_key")
     if key is not None:
         model = _named(key)
         if model.tenant not in {None, tenant}:
             return None
-        entry = mirror.get(model.row)
-        return decode_catalog(entry, model.tenant) if entry else None
+        return mirror.get(model.row)
     try:
         name = check_name(card.get("display_name"))
     except InvalidArgumentError:
         return None  # no model of the catalog can be called so
-    return find(mirror, tenant, name, None)
+    found = _row(mirror, tenant, name, None)
+    return found[0] if found else None
+
+
+def _called(row: Entry) -> str:
+    """Return the key of a retired model as its row says it, or where that lies."""
+    key = decode_object(row.value).get("key")
+    return (key if isinstance(key, str) else row.key)[:_SHOWN_KEY]
 
 
 def _named(key: object) -> ModelName:
@@ -112,4 +134,4 @@ def _named(key: object) -> ModelName:
 
 def _version_in(key: str) -> int:
     version = key.rpartition("/")[2]
-    return int(version) if version.isdecimal() else 0
+    return int(version) if version.isdecimal() and len(version) <= _MOST_DIGITS else 0

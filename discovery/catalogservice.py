@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from discovery.bookkeys import CATALOG, catalog_owner
+from discovery.bookkeys import CATALOG, catalog_head_key, catalog_owner
 from discovery.catalogrecord import (
     CatalogRecord,
     CatalogStatus,
@@ -16,8 +16,9 @@ from discovery.catalogrecord import (
     check_version,
     decode_catalog,
     described,
+    kept_of,
 )
-from discovery.catalogrules import find, head_guard, visible
+from discovery.catalogrules import find, visible
 from discovery.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
@@ -129,7 +130,7 @@ class CatalogService:
         async def attempt() -> int:
             entry = self._replica.mirror.get(model.row)
             old = self._readable(entry, model.tenant)
-            record = old.refreshed(new) if old else new
+            record = old.refreshed(new) if old else kept_of(entry.value, new) if entry else new
             self._check_size(record)
             is_done = old is not None and old.says_the_same_as(record)
             answer["has_changed"] = not is_done and at != (old.revision if old else 0)
@@ -144,14 +145,14 @@ class CatalogService:
 
     async def _retire(self, fields: Fields) -> dict[str, object]:
         tenant, name = check_tenant(fields.raw("tenant")), check_name(fields.raw("name"))
-        version = _version(fields.raw("version"))
+        version = check_version(fields.raw("version"))
         fields.done()
         answer: dict[str, object] = {}
 
         async def attempt() -> int:
             found = find(self._replica.mirror, tenant, name, version)
             if found is None or found.tenant != tenant:
-                raise NotFoundError(f"model {_called(name, version)}: not in the caller's catalog")
+                raise NotFoundError(f"model {shown(name)} {version}: not in the caller's catalog")
             answer["record"] = found.to_wire()
             if found.is_retired:
                 return await self._as_it_is(found.model.row)
@@ -164,12 +165,14 @@ class CatalogService:
         return {**await self._persisted(attempt), **answer}
 
     async def _write(self, record: CatalogRecord) -> int:
-        """Write a row; models that are being registered are decided anew."""
-        mirror, row = self._replica.mirror, record.model.row
-        head, entry = head_guard(mirror, record.tenant), mirror.get(row)
-        puts = [Put(row, record.encode()), Put(head.key, b"{}")]
-        guards = [AtRevision(row, entry.revision if entry else 0), head]
-        return await self._store.commit(puts, guards)
+        """Write a row; models that are just being registered are decided anew.
+
+        The head is only rewritten: others may change other rows at the same time.
+        """
+        row = record.model.row
+        entry = self._replica.mirror.get(row)
+        puts = [Put(row, record.encode()), Put(catalog_head_key(record.model.owner), b"{}")]
+        return await self._store.commit(puts, [AtRevision(row, entry.revision if entry else 0)])
 
     async def _as_it_is(self, row: str) -> int:
         """Write nothing, and prove that the answer is not out of date."""
@@ -178,7 +181,7 @@ class CatalogService:
 
     @staticmethod
     def _readable(entry: Entry | None, tenant: str | None) -> CatalogRecord | None:
-        """Return what a row says; a malformed one is registered as if it were new."""
+        """Return what a row says, None if it is malformed."""
         try:
             return decode_catalog(entry, tenant) if entry else None
         except RecordError:
@@ -201,7 +204,3 @@ class CatalogService:
 
 def _version(value: object) -> int | None:
     return None if value is None else check_version(value)
-
-
-def _called(name: str, version: int | None) -> str:
-    return shown(name) if version is None else f"{shown(name)} version {version}"

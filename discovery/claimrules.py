@@ -193,7 +193,8 @@ def touch(get: Get, name: str, now: str) -> Decision:
             later = max(now, stored.last_used_at or "")
             write = Put(place.key, replace(stored, last_used_at=later).encode())
             return Decision(place.guards, [write])
-    return Decision([])
+    absent = (Place(get, object_) for object_ in object_names(name))
+    return Decision([guard for place in absent for guard in place.guards])
 
 
 def delete(get: Get, object_: str, at: int) -> Decision:

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_MOST_MARK = 64
+
 
 class ClaimService:
     """The claims of one registry.
@@ -177,7 +179,7 @@ class ClaimService:
             instance_id=caller.instance_id,
             provider=check_provider(fields.raw("provider")),
             name=check_model_name(fields.raw("name")),
-            mark=fields.text("mark"),
+            mark=_mark(fields.text("mark")),
             now=stamp(self._now_ms()),
         )
 
@@ -217,3 +219,11 @@ class ClaimService:
 
         epoch = self._replica.feed.epoch
         return {"revision": await self._registry.persist(attempt), "epoch": epoch, **answer}
+
+
+def _mark(value: str) -> str:
+    if len(value) > _MOST_MARK:
+        raise InvalidArgumentError(
+            f"request.mark: expected {_MOST_MARK} characters at most, got {len(value)}"
+        )
+    return value

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
     from discovery.errors import DiscoveryError
     from discovery.ids import InstanceId
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 class Deed:
     """A request under the lease that registers nothing, by name and fields.
 
-    `undo` takes back what it may have done, for a caller who has gone.
+    It has its turn with others about the same `subject`. `undo` takes back what it may have done,
+    for a caller who has gone.
     """
 
     op: str
     fields: Mapping[str, object]
+    subject: str
     undo: Deed | None = None
 
 
@@ -72,6 +74,11 @@ class Job:
     failures: int = 0
     last_error: DiscoveryError | None = None
 
+    @property
+    def turns(self) -> Sequence[Hashable]:
+        """What it must not be done at once with others about."""
+        return (self.deed.subject,) if self.deed else self.touches
+
 
 @dataclass(frozen=True, slots=True)
 class _Owned:
@@ -90,7 +97,7 @@ class Registrations:
         self._instance_id = instance_id
         self._jobs: dict[int, Job] = {}
         self._idle: dict[int, Job] = {}  # those without an attempt under way
-        self._turns: dict[InstanceId, list[int]] = {}  # jobs that touch a record, in order
+        self._turns: dict[Hashable, list[int]] = {}  # jobs that touch a record, in order
         self._owned: dict[InstanceId, _Owned] = {}
         self._numbers = 0
         self._outcomes: list[Outcome] = []
@@ -325,13 +332,13 @@ class Registrations:
 
     def _queue(self, number: int, job: Job) -> None:
         self._jobs[number] = self._idle[number] = job
-        for identity in job.touches:
+        for identity in job.turns:
             self._turns.setdefault(identity, []).append(number)
 
     def _end(self, number: int) -> Job:
         job = self._jobs.pop(number)
         self._idle.pop(number, None)
-        for identity in job.touches:
+        for identity in job.turns:
             turns = self._turns[identity]
             turns.remove(number)
             if not turns:
@@ -365,7 +372,7 @@ class Registrations:
         return ((n, job) for n, job in self._idle.items() if self._is_first(n, job))
 
     def _is_first(self, number: int, job: Job) -> bool:
-        return all(self._turns[identity][0] == number for identity in job.touches)
+        return all(self._turns[identity][0] == number for identity in job.turns)
 
     def _ids(self, specs: Iterable[Spec]) -> list[InstanceId]:
         return list(dict.fromkeys(spec.id(self._instance_id) for spec in specs))

@@ -81,7 +81,7 @@ class LimitSettings:
     """Bytes of one record as it is stored; a plain model card is about 1 KiB, one with parsers
     and file references a few times that."""
 
-    max_unit: Annotated[int, Between(low=1, high=120)] = 64
+    max_unit: Annotated[int, Between(low=1, high=116)] = 64
     """Records registered as one atomic unit; etcd takes 128 operations in one transaction, and
     a unit needs further ones for its lease and its guards."""
 

@@ -91,6 +91,10 @@ class WatchStream:
 
     async def aclose(self) -> None:
         """End the stream; who waits on it or iterates is told so."""
+        self.let_go()
+
+    def let_go(self) -> None:
+        """End the stream, also when no event loop runs."""
         self._entered.discard(self)
         if self._sink:
             self._background.call(self._upstreams.detach, self.query.scope, self._sink)

@@ -18,7 +18,13 @@ from discovery.catalogrecord import (
 )
 from discovery.catalogrules import own_then_global
 from discovery.clock import now_ms
-from discovery.errors import InvalidArgumentError, RecordError, UnavailableError
+from discovery.errors import (
+    DiscoveryError,
+    InvalidArgumentError,
+    NotFoundError,
+    RecordError,
+    UnavailableError,
+)
 from discovery.models.asking import unreadable
 from discovery.names import shown
 from discovery.stamps import stamp
@@ -118,10 +124,12 @@ class Catalog:
         Retiring it twice is no error. Raises `NotFoundError` for a model that is not the tenant's
         own, be it everybody's, another tenant's or none.
         """
-        check_name(name)
-        if version is not None:
-            check_version(version)
-        return _record(await self._asking.change("retire_model", name=name, version=version))
+        found = await self.get(name, version)
+        if found is None or found.tenant != self._tenant:
+            raise NotFoundError(f"model {shown(name)}: not in the catalog of this tenant")
+        # By its version: asked a second time, a name may stand for a newer model.
+        answer = await self._asking.change("retire_model", name=name, version=found.version)
+        return _record(answer)
 
     def watch(self) -> CatalogStream:
         """Return a stream of the models that the tenant sees: enter it, then read or iterate."""
@@ -153,7 +161,7 @@ class CatalogStream:
     def __init__(self, streams: Mapping[str | None, WatchStream]) -> None:
         self._streams = streams
         self._stack = AsyncExitStack()
-        self._given: dict[str, int] = {}
+        self._given: dict[str, CatalogRecord] = {}
         self._ready: list[CatalogRecord] = []
 
     async def __aenter__(self) -> Self:
@@ -195,23 +203,29 @@ class CatalogStream:
         await self.synced()
         while not self._ready:
             records = self.records.values()
-            news = [r for r in records if self._given.get(r.key) != r.revision]
+            news = [r for r in records if self._given.get(r.key) != r]
             self._ready = sorted(news, key=lambda record: -record.revision)
-            self._given |= {record.key: record.revision for record in news}
+            self._given |= {record.key: record for record in news}
             if not news:
                 await self.changed()
         return self._ready.pop()
 
     async def changed(self) -> None:
         """Wait for a change since this last returned; see `WatchStream.changed`."""
+        ended: list[DiscoveryError] = []
         one_has = asyncio.Event()
 
         async def change_of(stream: WatchStream) -> None:
-            await stream.changed()
+            try:
+                await stream.changed()
+            except DiscoveryError as error:  # two at once would leave as a group
+                ended.append(error)
             one_has.set()
 
         async with running(*map(change_of, self._streams.values())):
             await one_has.wait()
+        if ended:
+            raise ended[0]
 
 
 def _readable(entry: object, owner: str | None) -> CatalogRecord | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import weakref
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -112,7 +113,7 @@ class Claims:
         """
         said = {"status": check_status(status).value, "message": check_message(message)}
         fields = {**self._model(name, provider), **said, "mark": secrets.token_hex(_MARK_BYTES)}
-        await self._asking.do(Deed("set_claim_status", fields), "status")
+        await self._asking.do(Deed("set_claim_status", fields, _subject(fields)), "status")
 
     # ---- by name
 
@@ -175,8 +176,9 @@ class Claims:
 
     def _claiming(self, op: str, name: str, provider: str) -> Deed:
         fields = {**self._model(name, provider), "mark": secrets.token_hex(_MARK_BYTES)}
-        release = Deed("release_claim", {**fields, "was_new": op == "try_claim"})
-        return Deed(op, fields, undo=release)
+        subject = _subject(fields)
+        release = Deed("release_claim", {**fields, "was_new": op == "try_claim"}, subject)
+        return Deed(op, fields, subject, undo=release)
 
     async def _rows_of(self, name: str) -> Sequence[Mapping[str, object]]:
         return await self._asking.rows("claims_of", name=check_model_name(name))
@@ -194,8 +196,7 @@ class Claims:
 class ClaimStream:
     """What becomes of one claim. Belongs to the event loop it was entered on.
 
-    `async with` ends it with the block; iterated without, it ends with the connection, or with
-    `aclose`.
+    `async with` ends it with the block; iterated without, it ends with whoever iterates.
     """
 
     def __init__(self, stream: WatchStream, object_: str) -> None:
@@ -203,6 +204,7 @@ class ClaimStream:
         self._stack = AsyncExitStack()
         self._is_entered = False
         self._given: object = self  # nothing that a record could equal
+        self._blamed: object = None
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._stream)
@@ -223,9 +225,18 @@ class ClaimStream:
         """Return the next state. Raises `RecordError` for a record that cannot be read."""
         if not self._is_entered:
             await self.__aenter__()
+            weakref.finalize(self, self._stream.let_go)
         await self._stream.synced()
         while True:
-            record = self._now()
+            try:
+                record = self._now()
+            except RecordError as error:
+                if str(error) != self._blamed:  # once, until it is another one
+                    self._blamed = str(error)
+                    raise
+                await self._stream.changed()
+                continue
+            self._blamed = None
             seen = record and (record.status, record.message, record.owner)
             if seen != self._given:
                 self._given = seen
@@ -240,6 +251,10 @@ class ClaimStream:
         has_owner = claim_owner_key(self._object) in entries
         stored = decode_claim(entry.key, entry.value)
         return stored.shown(has_owner=has_owner, revision=entry.revision, now=stamp(now_ms()))
+
+
+def _subject(fields: Mapping[str, object]) -> str:
+    return f"{fields['provider']}/{fields['name']}"
 
 
 def _claim(row: Mapping[str, object]) -> ClaimRecord:

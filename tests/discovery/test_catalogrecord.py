@@ -16,6 +16,7 @@ from discovery.catalogrecord import (
     catalog_from_wire,
     decode_catalog,
     described,
+    kept_of,
 )
 from discovery.errors import InvalidArgumentError, RecordError
 from discovery.store import Entry
@@ -146,6 +147,13 @@ def test_records_that_differ_in_when_they_were_written_say_the_same():
     other = dataclasses.replace(one, updated_at=T1, revision=9)
     assert one.says_the_same_as(other)
     assert not one.says_the_same_as(record(task="embed"))
+    assert not record(config={"a": 1}).says_the_same_as(record(config={"a": True}))
+
+
+def test_what_is_registered_over_a_row_that_cannot_be_read_stays_retired():
+    assert kept_of(b'{"status":"retired"}', record()).is_retired
+    for value in (b'{"status":"loaded"}', b"{}", b"x"):
+        assert kept_of(value, record()) == record()
 
 
 # ---- what is stored

@@ -136,3 +136,20 @@ def test_a_name_that_no_model_of_the_catalog_can_have_is_served():
 def test_a_wrong_catalog_key_is_refused(key, text):
     with pytest.raises(InvalidArgumentError, match=f"card.catalog_key: {text}"):
         guards(mirror(), None, display_name="m", catalog_key=key)
+
+
+def test_a_retired_row_is_not_served_whatever_else_is_wrong_with_it():
+    good = row(None, "m", is_retired=True)
+    bad = dataclasses.replace(good, value=good.value.replace(b'"generate"', b'"dance"'))
+    with pytest.raises(RefusedOnMirrorError, match="m::1': retired"):
+        guards(mirror(bad), None, display_name="m")
+    nameless = dataclasses.replace(good, value=b'{"status":"retired"}')
+    with pytest.raises(RefusedOnMirrorError, match="models/catalog/global/m/1': retired"):
+        guards(mirror(nameless), None, display_name="m")
+    assert guards(mirror(dataclasses.replace(good, value=b"x")), None, display_name="m")
+
+
+def test_a_version_of_thousands_of_digits_is_older_than_any():
+    good = row(None, "m")
+    bad = dataclasses.replace(good, key=good.key + "9" * 5000)
+    assert key_of(find(mirror(bad, good), None, "m", None)) == "m::1"

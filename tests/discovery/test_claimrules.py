@@ -314,8 +314,12 @@ def test_a_touch_stamps_the_use_and_nothing_else():
     assert books.claim.last_used_at == T1
 
 
-def test_a_touch_of_what_is_unknown_does_nothing():
-    assert touch(Books().get, "m", T0) == Decision([])
+def test_a_touch_of_what_is_unknown_does_nothing_and_proves_that_it_is_unknown():
+    decision = touch(Books().get, "m", T0)
+    assert decision.ops == ()
+    keys = {Place(Books().get, name).key for name in object_names("m")}
+    assert keys < {guard.key for guard in decision.guards}
+    assert all(guard.revision == 0 for guard in decision.guards)
 
 
 def test_a_touch_of_a_malformed_record_says_what_is_wrong():

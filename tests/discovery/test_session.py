@@ -956,8 +956,8 @@ def test_a_change_retracted_after_it_was_done_stays():
 # ---- deeds
 
 
-UNDO = Deed("undo", {"b": 2})
-DEED = Deed("do", {"a": 1}, undo=UNDO)
+UNDO = Deed("undo", {"b": 2}, "s")
+DEED = Deed("do", {"a": 1}, "s", undo=UNDO)
 NO = InvalidArgumentError("no")
 
 
@@ -997,7 +997,7 @@ def test_an_abandoned_deed_is_undone_and_nobody_is_told():
     assert not session._registrations
 
 
-@pytest.mark.parametrize("deed", [DEED, Deed("do", {})])
+@pytest.mark.parametrize("deed", [DEED, Deed("do", {}, "s")])
 def test_an_abandoned_deed_that_was_never_sent_leaves_no_trace(deed):
     session = granted()
     session.abandon(session.do(deed))
@@ -1006,7 +1006,7 @@ def test_an_abandoned_deed_that_was_never_sent_leaves_no_trace(deed):
 
 def test_a_deed_that_cannot_be_undone_is_only_forgotten():
     session = granted()
-    job = session.do(Deed("do", {}))
+    job = session.do(Deed("do", {}, "s"))
     session.poll(0.0)
     session.abandon(job)
     assert session.poll(0.0) == []
@@ -1031,7 +1031,7 @@ def test_a_deed_is_taken_back_even_after_it_was_done():
     session.answer(only(session.poll(0.0)).number, done(5), 0.0)
     session.undo(job, DEED)
     assert only(session.poll(0.0)).op == "undo"
-    session.undo(job, Deed("do", {}))
+    session.undo(job, Deed("do", {}, "s"))
     assert session.poll(0.0) == []
 
 
@@ -1067,3 +1067,29 @@ def test_a_registration_says_whose_models_it_is_about():
     session.register([endpoint()])
     session.answer(only(session.poll(0.0)).number, GRANTED, 0.0)
     assert only(session.poll(0.0)).fields["tenant"] == "acme"
+
+
+def test_deeds_about_the_same_are_done_one_after_the_other():
+    session = granted()
+    session.do(Deed("first", {}, "s"))
+    session.do(Deed("second", {}, "s"))
+    session.do(Deed("other", {}, "t"))
+    first, other = session.poll(0.0)
+    assert (first.op, other.op) == ("first", "other")
+    session.fail(first.number, NOTHING, 0.0)
+    again = only(session.poll(5.0)[:1])
+    assert again.op == "first"
+    session.answer(again.number, done(5), 5.0)
+    assert "second" in [call.op for call in session.poll(5.0)]
+
+
+def test_what_is_asked_after_an_abandoned_deed_waits_until_that_is_undone():
+    session = granted()
+    job = session.do(DEED)
+    session.poll(0.0)
+    session.abandon(job)
+    session.do(DEED)
+    undo = only(session.poll(0.0))
+    assert undo.op == "undo"
+    session.answer(undo.number, done(6), 0.0)
+    assert only(session.poll(0.0)).op == "do"

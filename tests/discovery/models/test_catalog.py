@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 
 import pytest
 
 from discovery import InvalidArgumentError, RecordError
 from discovery.bookkeys import catalog_key
+from discovery.fields import Fields
 from discovery.models import CatalogStatus
 from tests.support.bookplaces import MODEL, first
 
@@ -217,3 +219,33 @@ async def test_a_list_is_longer_than_what_goes_over_in_one_piece(place):
         assert [len(one.config["a"]) for one in await d.catalog.list()] == [100_000] * 12
         with pytest.raises(InvalidArgumentError, match=r"'big::1': 14\d+ bytes, expected 131072"):
             await d.catalog.register("big", **(MODEL | {"config": {"a": "x" * 140_000}}))
+
+
+async def test_many_models_may_be_registered_at_once_beside_workers(place):
+    async with place.connect() as d, asyncio.TaskGroup() as group:
+        for number in range(100):
+            group.create_task(d.catalog.register(f"m{number}", **MODEL))
+
+
+async def test_a_retirement_that_is_repeated_retires_no_newer_version(place):
+    async with place.connect() as d:
+        await d.catalog.register("m", **MODEL)
+        await place.run(lambda core: answer_twice(core, "retire_model"))
+        assert (await d.catalog.retire("m")).version == 1
+        assert not (await d.catalog.get("m", 2)).is_retired
+
+
+async def answer_twice(core, op):
+    """Let a request be carried out, a newer version be registered, and the request come again."""
+    calls = core.service._calls
+    real = calls[op]
+
+    async def twice(fields):
+        calls[op] = real
+        again = copy.deepcopy(fields)
+        await real(fields)
+        register = {"name": "m", "version": 2, "at": 0, **MODEL}
+        await calls["register_model"](Fields("request", register))
+        return await real(again)
+
+    calls[op] = twice

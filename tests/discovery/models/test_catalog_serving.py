@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -12,6 +13,11 @@ from discovery.spec import ModelSpec
 from tests.support.bookplaces import MODEL
 from tests.support.places import until
 from tests.support.specs import endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+T = TypeVar("T")
 
 ROUNDS = 40
 STEP_S = 0.0005
@@ -125,17 +131,22 @@ async def test_of_a_retirement_and_a_registration_at_once_one_sees_the_other(pla
             retirer, worker = all_ if number % 2 else reversed(all_)
             await retirer.catalog.register(name, **MODEL)
             async with asyncio.TaskGroup() as group:
-                registering = group.create_task(_registered(worker, served(name, on)))
-                await asyncio.sleep(head_start_s)
-                retiring = group.create_task(retirer.catalog.retire(name))
+                register = _after(-head_start_s, _registered(worker, served(name, on)))
+                registering = group.create_task(register)
+                retiring = group.create_task(_after(head_start_s, retirer.catalog.retire(name)))
             made, retired = registering.result(), retiring.result()
             there = await worker.list(ModelQuery(namespace="prod", component="vllm", endpoint=on))
             assert list(there) == ([made] if made else [])
             assert made is None or made.revision < retired.revision
             outcomes.add(made is not None)
             # The next round is closer to where either can be first.
-            head_start_s = max(0.0, head_start_s + (-STEP_S if made else STEP_S))
+            head_start_s += -STEP_S if made else STEP_S
     assert outcomes == {True, False}
+
+
+async def _after(seconds: float, work: Awaitable[T]) -> T:
+    await asyncio.sleep(max(0.0, seconds))
+    return await work
 
 
 async def _registered(d: discovery.Discovery, spec: ModelSpec) -> discovery.ModelInstance | None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import urlsplit
 
 import pytest
 
 import discovery
-from discovery import InvalidArgumentError, NotFoundError, PermissionDeniedError
+from discovery import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+)
 from discovery.bookkeys import catalog_owner
 from tests.support.bookplaces import MODEL, ask, ask_rows, first
 from tests.support.places import daemon_place
@@ -119,7 +125,7 @@ async def test_requests_past_the_api_for_another_tenants_part_are_refused(place)
             assert (await ask(d, "find_model", name="m", **named))["record"] is None
             assert await ask_rows(d, "models", **named) == []
             with pytest.raises(NotFoundError):
-                await ask(d, "retire_model", name="m", **named)
+                await ask(d, "retire_model", name="m", version=1, **named)
 
 
 async def test_over_a_socket_another_tenants_part_is_refused():
@@ -220,3 +226,14 @@ async def test_who_watches_a_part_of_the_catalog_is_told_without_whose_it_is(pla
     async with place.connect(tenant="acme") as d, d.catalog.watch() as stream:
         await stream.synced()
         assert {tuple(row["scope"]) for row in await d.watchers()} == {("catalog",)}
+
+
+@pytest.mark.parametrize("tenant", [None, "acme"])
+async def test_whoever_waits_on_a_watch_that_ends_is_told_by_one_error(place, tenant):
+    async with place.connect(tenant=tenant) as d:
+        async with d.catalog.watch() as stream:
+            await stream.synced()
+            waiting = asyncio.get_running_loop().create_task(stream.changed())
+            await asyncio.sleep(0)
+        with pytest.raises(FailedPreconditionError, match="the stream is closed"):
+            await waiting

@@ -6,10 +6,11 @@ import logging
 
 import pytest
 
-from discovery import FailedPreconditionError, RecordError
+from discovery import FailedPreconditionError, InvalidArgumentError, RecordError
 from discovery.bookkeys import claim_key, claim_owner_key
 from discovery.models import AlreadyExists, Claimed, ClaimStatus, object_name
 from discovery.objectname import name_only_object_name
+from discovery.registrations import Deed
 from tests.discovery.models.test_claims import told
 from tests.support.bookplaces import THEN
 
@@ -173,3 +174,27 @@ async def test_an_owner_that_lives_without_a_record_keeps_others_from_claiming(p
         with pytest.raises(FailedPreconditionError, match="lives"):
             await d.claims.try_claim("m", HF)
         assert await owner.claims.try_claim("m", HF) == Claimed()
+
+
+async def test_whoever_waits_is_told_once_of_a_record_that_cannot_be_read(place):
+    async with place.connect() as d, d.claims.wait("m", HF) as stream:
+        assert await anext(stream) is None
+        await place.put_claim(object_name(HF, "m"), created_at="yesterday")
+        with pytest.raises(RecordError, match="created_at"):
+            await anext(stream)
+        await d.claims.set_status("m", HF, "DOWNLOADED")
+        assert (await anext(stream)).status == "DOWNLOADED"
+
+
+async def test_a_stream_that_nobody_has_any_more_is_followed_no_more(place):
+    async with place.connect() as d:
+        async for _ in d.claims.wait("m", HF):
+            break
+        assert not d._streams
+
+
+async def test_a_mark_is_no_place_to_keep_things(place):
+    async with place.connect() as d:
+        deed = Deed("try_claim", {"name": "m", "provider": HF, "mark": "x" * 65}, "m")
+        with pytest.raises(InvalidArgumentError, match=r"request\.mark: expected 64 characters"):
+            await d.claims._asking.do(deed, "claim")
