@@ -35,12 +35,16 @@ run: $(VENV)/.run ## Start discoveryd here; options in ARGS.
 demo: $(VENV)/.run ## Show in half a minute what discoveryd does, with real processes.
 	@$(BIN)/discoveryctl demo $(ARGS)
 
+PARALLEL := --numprocesses 3 --dist worksteal
+# Stories of many processes, and the simulation: watched by coverage they take up to thrice as long.
+UNWATCHED := tests/simulation tests/processes tests/chaos tests/soak tests/docs tests/test_benchmarks.py tests/test_readme.py
+
 test: $(VENV)/.dev ## Run the tests and hold the coverage against its gates.
 	@.ci/debian-packages $(DEBIAN_TEST_PACKAGES)
 	@$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(or $(ARGS),--numprocesses 3 --dist worksteal --ignore tests/simulation)
+	$(BIN)/coverage run -m pytest $(or $(ARGS),$(PARALLEL) $(UNWATCHED:%=--ignore %))
 ifeq ($(strip $(ARGS)),)
-	$(BIN)/python -m pytest --numprocesses 2 tests/simulation # watched by coverage, it takes thrice as long
+	$(BIN)/python -m pytest $(PARALLEL) $(UNWATCHED)
 	@$(BIN)/coverage combine --quiet
 	@echo "Coverage of everything:"
 	@$(BIN)/coverage report

@@ -126,7 +126,8 @@ class Catalog:
         """
         found = await self.get(name, version)
         if found is None or found.tenant != self._tenant:
-            raise NotFoundError(f"model {shown(name)}: not in the catalog of this tenant")
+            which = shown(name) if version is None else f"{shown(name)} version {version}"
+            raise NotFoundError(f"model {which}: not in the caller's catalog")
         # By its version: asked a second time, a name may stand for a newer model.
         answer = await self._asking.change("retire_model", name=name, version=found.version)
         return _record(answer)

@@ -270,10 +270,10 @@ async def test_a_refused_query_ends_its_stream_and_no_other(place):
         await other.synced()
         call = d._here.connection.call
 
-        async def refuse(op, fields, within_s):
+        async def refuse(op, fields, within_s, **how):
             if fields.get("scope") == ["endpoints", "prod"]:
                 raise PermissionDeniedError("not yours to see")
-            return await call(op, fields, within_s)
+            return await call(op, fields, within_s, **how)
 
         d._here.connection.call = refuse
         async with d.watch(PROD) as stream, d.watch(PROD) as second:
@@ -293,11 +293,11 @@ async def test_a_fault_in_one_request_ends_nothing(place, fault):
         await stream.synced()
         call, faults = d._here.connection.call, []
 
-        async def fail_once(op, fields, within_s):
+        async def fail_once(op, fields, within_s, **how):
             if op not in faults:
                 faults.append(op)
                 raise fault("oops")
-            return await call(op, fields, within_s)
+            return await call(op, fields, within_s, **how)
 
         d._here.connection.call = fail_once
         for _ in ("grant", "register"):
@@ -402,7 +402,7 @@ async def test_readers_that_do_not_keep_up_end_with_the_right_view_and_bounded_m
         before = objects_of(Shown, Added, discovery.EndpointInstance)
         loop = asyncio.get_running_loop()
         work = loop.create_task(
-            churn(place, 50_000 if isinstance(place, EmbeddedPlace) else 10_000)
+            churn(place, 20_000 if isinstance(place, EmbeddedPlace) else 10_000)
         )
         for _ in range(5):
             await asyncio.sleep(0)

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from tests.fuzz import of_clients, of_events, of_messages, of_records, of_settings, of_transports
+from tests.fuzz import (
+    of_books,
+    of_clients,
+    of_events,
+    of_messages,
+    of_records,
+    of_settings,
+    of_transports,
+)
 
-TARGETS = {
-    target.name: target
-    for module in (of_transports, of_records, of_messages, of_clients, of_events, of_settings)
-    for target in module.TARGETS
-}
+MODULES = (
+    of_transports,
+    of_records,
+    of_messages,
+    of_clients,
+    of_events,
+    of_settings,
+    of_books,
+)
+
+TARGETS = {target.name: target for module in MODULES for target in module.TARGETS}

@@ -90,7 +90,7 @@ LONG = "x" * 1_000_000
 FIELDS = {
     "no op": ({}, "request.op: expected a text, got nothing"),
     "op 7": ({"op": 7}, "request.op: expected a text, got 7"),
-    "unknown op": ({"op": "dance"}, "request.op: expected one of drain, .*, got 'dance'"),
+    "unknown op": ({"op": "dance"}, "request.op: expected one of claims, .*, got 'dance'"),
     "op of 1 MB": ({"op": LONG}, r"request.op: expected one of .*x… \(1000002 characters\)"),
     "unknown field": ({"op": "status", "verbose": 1}, "request: unknown field 'verbose'"),
     "field of 1 MB": ({"op": "status", LONG: 1}, r"unknown field 'xx.*… \(1000002 characters\)"),

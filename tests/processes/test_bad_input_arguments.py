@@ -202,7 +202,7 @@ def test_a_variable_that_is_wrong_stops_the_start(variable: str, value: str, sai
         (["--listen", ""], "setting 'listen' from flag --listen: got [''], expected one or more"),
         (["--http", "4712"], "setting 'http' from flag --http: address 'tcp://4712'"),
         (["--store", "etcd://me:secret@h"], "credentials do not belong in its URL"),
-        (["--limits-max-unit", "64.0"], "got '64.0', expected a whole number from 1 to 120"),
+        (["--limits-max-unit", "64.0"], "got '64.0', expected a whole number from 1 to 116"),
         (["--lease-max-ttl-s", "0.5"], "got 0.5, expected at least lease.min_ttl_s, 1.0"),
         (["--config", ""], "cannot be read"),
     ],
