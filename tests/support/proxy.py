@@ -52,8 +52,8 @@ class Proxy:
             pass  # one side is gone
         finally:
             self.open -= 1
-            writer.close()
-            there[1].close()
+            writer.transport.abort()  # closing would first send what nobody may read any more
+            there[1].transport.abort()
 
     async def _pump(
         self,
