@@ -185,6 +185,21 @@ async def test_a_server_whose_answer_is_behind_much_else_is_not_taken_for_silent
     await slow.aclose()
 
 
+async def test_who_gives_up_waiting_until_all_is_sent_makes_nobody_deaf(own, caplog):
+    async with NatsConnection(parse_nats_address(only(own.url))) as connection:
+        await connection.up_within(LIMIT_S)
+        heard = asyncio.Event()
+        connection.subscribe("a", lambda _: heard.set())
+        own.pause()
+        await connection.flushed(0.1)
+        own.resume()
+        async with asyncio.timeout(LIMIT_S):
+            await connection.flushed(LIMIT_S)
+            connection.send("a", b"")
+            await heard.wait()
+    assert caplog.records == []
+
+
 async def test_a_server_that_is_not_there_is_named(own):
     own.kill()
     for listener in (open_rpc_server(own.url, echo), open_publisher(own.url)):

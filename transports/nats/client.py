@@ -97,6 +97,14 @@ class NatsClient(Client):
         self.has_ended = True
         self._on_end()
 
+    async def _process_pong(self) -> None:
+        """Take the answer to a ping. nats-py stops reading for good if nobody waits for it now."""
+        if self._pongs and self._pongs[0].done():
+            self._pongs.pop(0)
+            self._pings_outstanding = 0
+        else:
+            await super()._process_pong()
+
     async def _process_op_err(self, e: Exception) -> None:
         """End for an error, at once: nats-py would wait until a silent server took the rest."""
         if self._transport:
