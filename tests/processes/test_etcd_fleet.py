@@ -261,8 +261,10 @@ async def test_an_old_process_that_goes_on_leaves_its_successor_alone(own, way):
         stream = await f.add_router(f.url)
         old = await stack.enter_async_context(program(*script("worker", f.url, ttl_s, 1, 0xDEAD)))
         await old.hear()
-        old.send_signal(signal.SIGSTOP)
         async with asyncio.timeout(30):
+            while not stream.instances:  # it may come after the answer
+                await asyncio.sleep(0.05)
+            old.send_signal(signal.SIGSTOP)
             while stream.instances:
                 await asyncio.sleep(0.05)
         way_in = discovery.connect(f.url, lease_ttl_s=ttl_s, instance_id=instance_id)
