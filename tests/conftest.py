@@ -7,9 +7,12 @@ ZMQ's sockets end a little after they were told to.
 from __future__ import annotations
 
 import asyncio
+import asyncio.constants
 import gc
+import linecache
 import threading
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +33,12 @@ hypothesis.settings.register_profile(
     "project", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("project")
+
+# Debug mode notes where each future, task and callback was made. The whole of it, with a look at
+# every source file's date, was three quarters of the time of a test; its last lines are enough.
+asyncio.constants.DEBUG_STACK_DEPTH = 3
+traceback.extract_stack.__defaults__ = (None, 3)  # what futures made in C call, without arguments
+linecache.checkcache = lambda filename=None: None  # sources stay as they are meanwhile
 
 GRACE_S = 20.0  # on a busy machine; what is not left behind ends in much less
 
