@@ -200,6 +200,44 @@ async def test_who_gives_up_waiting_until_all_is_sent_makes_nobody_deaf(own, cap
     assert caplog.records == []
 
 
+@asynccontextmanager
+async def listing_server():
+    """Serve NATS, as far as a connection needs it; yield the URL, and the commands as they come."""
+    commands = []
+
+    async def serve(reader, writer):
+        info = {"server_id": "x", "version": "2.9.0", "headers": True, "max_payload": 1 << 20}
+        writer.write(b"INFO " + json.dumps(info).encode() + b"\r\n")
+        while line := await reader.readline():
+            command = line.split()[0].decode()
+            commands.append(command)
+            if command == "PING":
+                writer.write(b"PONG\r\n")
+            if command == "PUB":
+                await reader.readline()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}", commands
+
+
+async def test_what_was_sent_is_there_before_the_server_is_asked_whether_it_is():
+    """nats-py's own ping overtakes what waits to be written, and its flush proves nothing."""
+    async with listing_server() as (url, commands):
+        connection = NatsConnection(parse_nats_address(only(url)))
+        connection.subscribe("a", print)
+        async with connection:
+            await connection.up_within(LIMIT_S)
+            assert commands == ["CONNECT", "PING", "SUB", "PING"]
+            del commands[:]
+            connection.send("a", b"")
+            connection.subscribe("b", print)
+            await connection.flushed(LIMIT_S)
+            assert [c for c in commands if c != "PING"] == ["SUB", "PUB"]
+            assert commands[-1] == "PING"
+
+
 async def test_a_server_that_is_not_there_is_named(own):
     own.kill()
     for listener in (open_rpc_server(own.url, echo), open_publisher(own.url)):

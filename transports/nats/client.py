@@ -12,6 +12,7 @@ from nats.protocol.parser import Parser
 from transports.errors import UnreachableError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
@@ -96,6 +97,13 @@ class NatsClient(Client):
     async def _end(self) -> None:
         self.has_ended = True
         self._on_end()
+
+    async def _send_ping(self, future: asyncio.Future[Any] | None = None) -> None:
+        """Ask for an answer behind all that was sent; nats-py's question overtakes what waits."""
+        if self._pending and self._transport:
+            waiting, self._pending, self._pending_data_size = self._pending, [], 0
+            self._transport.writelines(waiting)
+        await super()._send_ping(future)
 
     async def _process_pong(self) -> None:
         """Take the answer to a ping. nats-py stops reading for good if nobody waits for it now."""

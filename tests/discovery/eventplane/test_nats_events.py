@@ -88,6 +88,7 @@ class Stranger:
             self.heard.append((message.subject, message.data))
 
         await self._client.subscribe(subject, cb=take)
+        await self._client.flush()  # which may overtake the subscription
         await self._client.flush()
 
     async def send(self, subject, *payloads):
