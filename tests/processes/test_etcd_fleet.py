@@ -177,7 +177,8 @@ async def test_etcd_that_stands_still_for_five_seconds_removes_nobody(own, way):
 
 
 async def test_a_compaction_while_a_daemon_stands_still_removes_nobody(own, way):
-    async with fleet(own, way, ttl_s=4.0, daemons=2, workers=5) as f:
+    # Whoever renews at that daemon has two thirds of the TTL to find the other one, and to ask it.
+    async with fleet(own, way, ttl_s=6.0, daemons=2, workers=5) as f:
         f.daemons[0].send_signal(signal.SIGSTOP)
         for _ in range(3):
             await f.add_worker()
