@@ -82,8 +82,10 @@ bench: $(VENV)/.dev ## Measure for up to half an hour, the peer system too; ARGS
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 lock: $(VENV)/.dev ## Lock the versions anew from pyproject.toml; LOCK_FLAGS=--upgrade for newer ones.
-	$(PIP_COMPILE) --extra http --extra fast --extra etcd --extra nats --output-file requirements/run.txt pyproject.toml
-	$(PIP_COMPILE) --extra http --extra fast --extra etcd --extra nats --extra peers --extra test --extra dev \
+	$(PIP_COMPILE) --extra http --extra fast --extra etcd --extra nats --extra models \
+		--output-file requirements/run.txt pyproject.toml
+	$(PIP_COMPILE) --extra http --extra fast --extra etcd --extra nats --extra models --extra gcs --extra s3 \
+		--extra peers --extra test --extra dev \
 		--constraint requirements/run.txt --output-file requirements/dev.txt pyproject.toml
 	$(PIP_COMPILE) --extra fuzz --constraint requirements/dev.txt --output-file requirements/fuzz.txt pyproject.toml
 

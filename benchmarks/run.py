@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from artifacts import artifacts
 from asking import keep_alives, registrations
 from claims import claims
 from events import events
@@ -43,6 +44,7 @@ BENCHMARKS: Mapping[str, Callable[[Scale], Sequence[Figure]]] = {
     "keep_alives": keep_alives,
     "registrations": registrations,
     "claims": claims,
+    "artifacts": artifacts,
     "visible": visible,
     "growth": growth,
     "fanout": fanout,

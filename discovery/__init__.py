@@ -56,6 +56,9 @@ from discovery.instance import EndpointInstance, EventChannelInstance, Instance,
 from discovery.listing import Listing
 from discovery.models import (
     AlreadyExists,
+    ArtifactCache,
+    CacheReport,
+    CacheStatus,
     Catalog,
     CatalogRecord,
     CatalogStatus,
@@ -66,6 +69,9 @@ from discovery.models import (
     Claims,
     ClaimStatus,
     ClaimStream,
+    DaemonArtifacts,
+    EnsuredModel,
+    ensure_model,
 )
 from discovery.names import Kind
 from discovery.query import EndpointQuery, EventChannelQuery, ModelQuery, Query
@@ -77,6 +83,9 @@ __all__ = [
     "Added",
     "AlreadyExists",
     "AlreadyExistsError",
+    "ArtifactCache",
+    "CacheReport",
+    "CacheStatus",
     "Catalog",
     "CatalogRecord",
     "CatalogStatus",
@@ -89,6 +98,7 @@ __all__ = [
     "Claimed",
     "Claims",
     "ConnectionState",
+    "DaemonArtifacts",
     "DeadlineExceededError",
     "Discovery",
     "DiscoveryError",
@@ -97,6 +107,7 @@ __all__ = [
     "EndpointInstance",
     "EndpointQuery",
     "EndpointSpec",
+    "EnsuredModel",
     "Event",
     "EventChannelId",
     "EventChannelInstance",
@@ -144,6 +155,7 @@ __all__ = [
     "ZmqBrokerTransport",
     "ZmqTransport",
     "connect",
+    "ensure_model",
     "extract_endpoint_id",
     "extract_event_channel_id",
     "extract_model_id",

@@ -125,15 +125,18 @@ def try_claim(get: Get, by: Claiming) -> Decision:
     return Decision(place.guards, answer={"claimed": False, "status": status.value})
 
 
-def try_reset(get: Get, by: Claiming) -> Decision:
-    """Make a claim that failed, or whose owner was lost, the caller's."""
+def try_reset(get: Get, by: Claiming, status: ClaimStatus = ClaimStatus.ERROR) -> Decision:
+    """Make a claim of a status the caller's: one that failed, or whose owner was lost.
+
+    Or one that is done, when what was downloaded is gone.
+    """
     place = Place(get, object_name(by.provider, by.name))
     stored = place.decode()
     if stored is None:
         return Decision(place.guards, answer={"reset": False})
     if _is_own(stored, by) and place.is_owned_by(by.instance_id):
         return Decision(place.guards, answer={"reset": True})
-    if status_of(stored.phase, has_owner=place.owner is not None) is not ClaimStatus.ERROR:
+    if status_of(stored.phase, has_owner=place.owner is not None) is not status:
         return Decision(place.guards, answer={"reset": False})
     retried = replace(stored, message=RETRYING)
     return Decision(place.guards, place.owned(retried, by), {"reset": True})

@@ -71,7 +71,8 @@ class ClaimService:
         """The requests that change something, by name."""
         return {
             "try_claim": self._try_claim,
-            "reset_claim": self._reset,
+            "reset_claim": partial(self._reset, ClaimStatus.ERROR),
+            "reset_missing": partial(self._reset, ClaimStatus.DOWNLOADED),
             "release_claim": self._release,
             "set_claim_status": self._set_status,
             "touch_claim": self._touch,
@@ -103,6 +104,10 @@ class ClaimService:
         """Return claims, what was not used for longest first; malformed ones are skipped."""
         limit = fields.optional_integer("limit")
         fields.done()
+        return [claim_to_wire(claim) for claim in self.all_by_last_used()[:limit]]
+
+    def all_by_last_used(self) -> Sequence[ClaimRecord]:
+        """Return all claims in that order."""
         found: list[ClaimRecord] = []
         for entry, owner in self._all():
             try:
@@ -110,7 +115,7 @@ class ClaimService:
             except RecordError as error:
                 logger.warning("malformed claim skipped", extra={"why": str(error)})
         found.sort(key=lambda claim: (claim.last_used_at, claim.provider, claim.model_name))
-        return [claim_to_wire(claim) for claim in found[:limit]]
+        return found
 
     def counts(self) -> Mapping[str, int]:
         """Return how many claims have each status, malformed ones by what theirs says."""
@@ -140,10 +145,10 @@ class ClaimService:
         fields.done()
         return await self._as(caller, lambda: try_claim(self._get, by), may_drain=False)
 
-    async def _reset(self, fields: Fields) -> dict[str, object]:
+    async def _reset(self, status: ClaimStatus, fields: Fields) -> dict[str, object]:
         caller, by = self._claiming(fields)
         fields.done()
-        return await self._as(caller, lambda: try_reset(self._get, by), may_drain=False)
+        return await self._as(caller, lambda: try_reset(self._get, by, status), may_drain=False)
 
     async def _release(self, fields: Fields) -> dict[str, object]:
         caller, by = self._claiming(fields)

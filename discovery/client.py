@@ -32,6 +32,7 @@ from discovery.fields import Fields
 from discovery.ids import EventChannelId
 from discovery.keeper import Ticket
 from discovery.listing import Listing
+from discovery.models.artifacts import DaemonArtifacts
 from discovery.models.asking import Asking
 from discovery.models.catalog import Catalog
 from discovery.models.claims import Claims
@@ -78,6 +79,7 @@ class Discovery:
         tenant = settings.tenant
         self._claims = Claims(Asking(here, io), self._follow)
         self._catalog = Catalog(Asking(here, io, tenant), self._follow, tenant)
+        self._artifacts = DaemonArtifacts(Asking(here, io, tenant))
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -195,6 +197,11 @@ class Discovery:
     def claims(self) -> Claims:
         """Who downloads which model."""
         return self._claims
+
+    @property
+    def artifacts(self) -> DaemonArtifacts:
+        """The files of models on the node of the daemon that answers."""
+        return self._artifacts
 
     # ---- looking
 

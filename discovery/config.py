@@ -14,7 +14,7 @@ from discovery.errors import InvalidArgumentError, SettingError
 from discovery.eventtransport import EventCodecKind, EventTransportKind
 from discovery.names import check_segment, shown
 from discovery.setting import Given, Setting, refusal, settings_in
-from discovery.settings import DaemonSettings
+from discovery.settings import ArtifactSettings, DaemonSettings
 from discovery.stores import check_store_url
 from transports.address import parse_url
 from transports.errors import AddressError
@@ -32,6 +32,9 @@ _OTHER_VARIABLES = frozenset(
     {"URL", "TENANT", "CONFIG", "EVENT_PLANE", "EVENT_PLANE_CODEC", "EVENT_HOST", "EVENT_NATS"}
 )
 """What else the prefix is used for: by clients, by programs on their start, by the event plane."""
+
+_SECRETS = "CREDENTIAL_"
+"""What the variables of secrets begin with after the prefix; the rest is an alias."""
 
 _LISTENING = ("zmq", "nats", "memory")
 """What this version can listen on."""
@@ -124,6 +127,29 @@ def event_nats_from_env(environ: Mapping[str, str]) -> str | None:
     return environ.get("DISCOVERY_EVENT_NATS") or None
 
 
+def artifact_settings_from_env(environ: Mapping[str, str]) -> ArtifactSettings:
+    """Return the settings of the artifact cache as the variables say them.
+
+    Raises:
+        SettingError: a value is not allowed.
+    """
+    start = f"{_PREFIX}ARTIFACTS_"
+    values = {}
+    for setting in settings_in(ArtifactSettings):
+        variable = start + setting.id.upper()
+        if variable in environ:
+            given = Given(value=environ[variable], source=f"variable {variable}", is_text=True)
+            values[setting.name] = setting.read(given)
+    loaded: ArtifactSettings = _filled(ArtifactSettings(), values, "")
+    return loaded
+
+
+def data_folder(environ: Mapping[str, str]) -> Path | None:
+    """Return the folder of a service's data, which systemd names, None where nobody does."""
+    folder = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    return Path(folder) if folder else None
+
+
 def process_environment() -> Mapping[str, str]:
     """Return the environment of this process, for those that are used without a `main`."""
     return os.environ
@@ -176,7 +202,9 @@ def _from_environ(
 ) -> Iterator[tuple[str, Given]]:
     for variable, value in environ.items():
         name = variable.removeprefix(_PREFIX)
-        if name in {variable, *_OTHER_VARIABLES} or _SERVICE_LINK.fullmatch(f"{name}={value}"):
+        if name in {variable, *_OTHER_VARIABLES} or name.startswith(_SECRETS):
+            continue
+        if _SERVICE_LINK.fullmatch(f"{name}={value}"):
             continue
         if name.lower() not in settings or name != name.upper():
             raise _unknown(variable, "the environment", [_PREFIX + key.upper() for key in settings])

@@ -9,8 +9,10 @@ import asyncio
 import logging
 from contextlib import AsyncExitStack
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
+from discovery.artifacts.node import Node
 from discovery.books import Books
 from discovery.feed import Feed
 from discovery.messages import (
@@ -32,7 +34,8 @@ from transports.scope import running
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from discovery.protocol import Event, Record
     from discovery.settings import DaemonSettings
@@ -58,10 +61,18 @@ class Core:
         settings: of the daemon.
         rng: draws the names of this life and of the store's epoch.
         now_ms: wall clock, for what people are told.
+        environ: has the secrets of sources of files.
+        data: the folder of the daemon's data, None where it has none.
     """
 
     def __init__(
-        self, settings: DaemonSettings, *, rng: random.Random, now_ms: Callable[[], int]
+        self,
+        settings: DaemonSettings,
+        *,
+        rng: random.Random,
+        now_ms: Callable[[], int],
+        environ: Mapping[str, str] = MappingProxyType({}),
+        data: Path | None = None,
     ) -> None:
         self.daemon = f"{rng.getrandbits(64):016x}"
         self.recovery = Recovery(settings.lease.recovery_s)
@@ -100,12 +111,15 @@ class Core:
             limits=settings.limits,
             generation=settings.registry.event_generation,
         )
+        node = Node(settings.artifacts, environ, data)
         self.books = Books(
             self.store,
             self.registry,
             self.replica,
             max_record_bytes=settings.limits.max_record_bytes,
             now_ms=now_ms,
+            node=node,
+            daemon=self.daemon,
         )
         self.service = Service(
             store=self.store,
@@ -137,6 +151,7 @@ class Core:
             self._beat_due = self._now()  # none was due while the store was loaded
             self.recovery.begin(self._beat_due)
             await stack.enter_async_context(self._requests)
+            self.books.artifacts.work_in(self._requests)
             await stack.enter_async_context(running(self._beat_for_ever()))
             self._stack = stack.pop_all()
         return self
@@ -146,6 +161,7 @@ class Core:
             await asyncio.wait(self._answers, timeout=_LAST_ANSWERS_S)
         for task in self._answers:
             task.cancel()  # it waits for what will not come: its client asks elsewhere
+        self.books.artifacts.stop()
         await self._stack.aclose()
 
     def publish_on(self, publisher: Publisher) -> None:

@@ -19,7 +19,7 @@ from discovery import logs
 from discovery.background import new_event_loop
 from discovery.bookkeys import CLAIMS
 from discovery.clock import now_ms
-from discovery.config import add_flags, load_daemon_settings
+from discovery.config import add_flags, data_folder, load_daemon_settings, process_environment
 from discovery.core import Core
 from discovery.errors import DiscoveryError, InvalidArgumentError, SettingError
 from discovery.names import Kind
@@ -53,7 +53,14 @@ class Daemon:
 
     def __init__(self, settings: DaemonSettings) -> None:
         self.settings = settings
-        self.core = Core(settings, rng=random.SystemRandom(), now_ms=now_ms)
+        environ = process_environment()
+        self.core = Core(
+            settings,
+            rng=random.SystemRandom(),
+            now_ms=now_ms,
+            environ=environ,
+            data=data_folder(environ),
+        )
         self.addresses: list[Address] = []
         """Where requests are taken, with the ports that were found for port 0."""
         self.http: str | None = None

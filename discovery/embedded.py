@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from discovery.background import Hosted
 from discovery.clock import now_ms
+from discovery.config import artifact_settings_from_env, process_environment
 from discovery.core import Core
 from discovery.settings import DaemonSettings
 from transports.address import Address, parse_url
@@ -75,9 +76,15 @@ def _address_of(url: str) -> Address:
 
 @asynccontextmanager
 async def _serving(url: str, address: Address) -> AsyncGenerator[Core]:
-    settings = DaemonSettings(store=url, listen=(str(address),), http=None)
+    environ = process_environment()
+    settings = DaemonSettings(
+        store=url,
+        listen=(str(address),),
+        http=None,
+        artifacts=artifact_settings_from_env(environ),
+    )
     async with AsyncExitStack() as stack:
-        make = partial(Core, settings, rng=random.SystemRandom(), now_ms=now_ms)
+        make = partial(Core, settings, rng=random.SystemRandom(), now_ms=now_ms, environ=environ)
         core = await asyncio.to_thread(make)  # it reads what is installed, from files
         await stack.enter_async_context(core)
         publisher = await stack.enter_async_context(open_publisher(str(address)))

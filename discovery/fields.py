@@ -34,6 +34,11 @@ class Fields:
         self._where = where
         self._left = dict(value)
 
+    @property
+    def names(self) -> Sequence[object]:
+        """What is left to be read."""
+        return list(self._left)
+
     def has(self, name: str) -> bool:
         """Say whether the field is there and not null."""
         return self._left.get(name) is not None

@@ -12,7 +12,6 @@ from typing import Final
 _PREFIX: Final = "mx-cache-"
 _LONGEST: Final = 253  # of a name in Kubernetes
 _HASH_DIGITS: Final = 12
-_MOST_READABLE: Final = _LONGEST - len(_PREFIX) - _HASH_DIGITS - 1
 _OTHER: Final = re.compile("[^a-z0-9.-]")
 
 
@@ -22,16 +21,17 @@ def object_name(provider: str, model: str) -> str:
     No two pairs share one, and it is the same everywhere: a readable part, cut where it is long,
     and a hash of what it was made of.
     """
-    return _PREFIX + _sanitised(f"{provider}/{model}")
+    return _PREFIX + sanitised(f"{provider}/{model}", _LONGEST - len(_PREFIX))
 
 
 def name_only_object_name(model: str) -> str:
     """Return the name that older deployments gave it, without the provider."""
-    return _PREFIX + _sanitised(model)
+    return _PREFIX + sanitised(model, _LONGEST - len(_PREFIX))
 
 
-def _sanitised(text: str) -> str:
+def sanitised(text: str, longest: int) -> str:
+    """Return a readable part and a hash of `text`, of at most `longest` characters."""
     hashed = hashlib.sha256(text.encode()).hexdigest()[:_HASH_DIGITS]
     lower = "".join(c.lower() if c.isascii() else "-" for c in text.replace("/", "--"))
-    readable = _OTHER.sub("-", lower).strip("-.")[:_MOST_READABLE]
+    readable = _OTHER.sub("-", lower).strip("-.")[: longest - _HASH_DIGITS - 1]
     return f"{readable}-{hashed}" if readable else hashed

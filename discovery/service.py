@@ -121,10 +121,13 @@ class Service:
         elif op in self._books.reads:
             await self._reach(fields)
             result = dict(self._books.reads[op](fields))
+        elif op in self._books.works:
+            await self._reach(fields)
+            result = await self._books.works[op](fields)
         elif op in self._calls:
             result = await self._calls[op](fields)
         else:
-            books = (*self._books.tables, *self._books.reads)
+            books = (*self._books.tables, *self._books.reads, *self._books.works)
             known = sorted((*self._calls, *self._tables, *books, "sync", "list"))
             raise InvalidArgumentError(
                 f"request.op: expected one of {', '.join(known)}, got {shown(op)}"

@@ -122,6 +122,31 @@ class BrokerSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactSettings:
+    """The cache of models' files on this node; workers and `discoveryctl` read the variables."""
+
+    root: Annotated[str | None, NoneWords(("",))] = None
+    """Folder of the cache; empty means a folder beside the daemon's data (STATE_DIRECTORY), or
+    under the temporary folder. Name one on a disk of its own size, which outlives restarts."""
+
+    id: Annotated[str | None, NoneWords(("",))] = None
+    """Name of the cache in the whole fleet, for a disk that several nodes share; empty means the
+    host's name and the folder, so that each node downloads for itself."""
+
+    source: Annotated[str | None, NoneWords(("",))] = None
+    """URL of the files of models that name none; {name} and {version} stand for the model's. None
+    by default: files come from where somebody said they are."""
+
+    credentials_file: Annotated[str | None, NoneWords(("",))] = None
+    """TOML file of secrets by alias, readable by its owner only; empty means that they are only
+    looked for in variables. Requests name aliases, and never carry a secret."""
+
+    budget_bytes: Annotated[int, Between(low=0, high=1 << 60)] = 0
+    """Bytes that the cache may hold; what was not used for longest goes first, and never what is
+    in use. 0 sets no limit, as nobody knows the disk better than its operator."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
     """What is logged and how; always to standard error."""
 
@@ -178,6 +203,9 @@ class DaemonSettings:
 
     broker: BrokerSettings = field(default_factory=BrokerSettings)
     """Table `broker`."""
+
+    artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
+    """Table `artifacts`."""
 
     log: LogSettings = field(default_factory=LogSettings)
     """Table `log`."""

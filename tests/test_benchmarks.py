@@ -20,6 +20,7 @@ NAMES = [
     "keep_alives",
     "registrations",
     "claims",
+    "artifacts",
     "visible",
     "growth",
     "fanout",

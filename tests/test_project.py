@@ -139,17 +139,17 @@ def test_the_programs_are_installed_under_their_names():
 
 def test_what_a_backend_needs_is_an_extra_of_its_own_and_all_has_every_one():
     extras = PROJECT["optional-dependencies"]
-    backends, ours = {"http", "etcd", "nats", "models", "fast"}, {"peers", "fuzz", "test", "dev"}
+    backends, ours = {"http", "etcd", "nats", "models", "gcs", "s3", "fast"}, {"peers", "fuzz", "test", "dev"}
     assert extras.keys() == backends | ours | {"all"}
-    assert extras["all"] == ["discoveryd[http,etcd,nats,models,fast]"]
+    assert extras["all"] == ["discoveryd[http,etcd,nats,models,gcs,s3,fast]"]
     assert requirement_names(PROJECT["dependencies"]) == {"click", "msgpack", "orjson", "pyzmq"}
 
 
 @pytest.mark.parametrize(
     ("lock", "extras"),
     [
-        ("run", ("http", "fast")),
-        ("dev", ("http", "fast", "peers", "test", "dev")),
+        ("run", ("http", "fast", "models")),
+        ("dev", ("http", "fast", "models", "gcs", "s3", "peers", "test", "dev")),
         ("fuzz", ("fuzz",)),
     ],
     ids=["run", "dev", "fuzz"],

@@ -29,6 +29,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "events": Entry(f"{_HERE}.eventing:events", "Publish events, or follow them."),
     "catalog": Entry(f"{_HERE}.catalog:catalog", "Say which models exist, and look."),
     "claims": Entry(f"{_HERE}.claims:claims", "Say who downloads which model, and look."),
+    "artifacts": Entry(f"{_HERE}.artifacts:artifacts", "Get the files of models, and look."),
     "rm": Entry(f"{_HERE}.changing:rm", "Remove records, whoever registered them."),
     "drain": Entry(f"{_HERE}.changing:drain", "Take a process out of service."),
     "status": Entry(f"{_HERE}.standing:status", "Show how the daemon is."),

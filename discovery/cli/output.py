@@ -14,7 +14,7 @@ import click
 _MAX_CELL: Final = 60
 _BOLD: Final = "1"
 _HEADS: Final = {"ttl_s": "TTL (s)", "seen_s_ago": "SEEN (s ago)"}
-_NAMES: Final = ("id", "client", "key", "model_name")
+_NAMES: Final = ("id", "client", "key", "model_name", "name")
 _MIN_WIDTHS: Final = {"event": len("removed")}
 _COLOURS: Final = {"added": "32", "updated": "33", "removed": "31"}
 

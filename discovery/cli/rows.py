@@ -23,6 +23,10 @@ COLUMNS: Final[Mapping[str, Sequence[str]]] = {
         *("key", "model_type", "backend", "task", "status", "artifact_path"),
         *("+base_model", "+created_at", "+updated_at", "+revision"),
     ),
+    "artifacts": (
+        *("name", "status", "footprint_bytes", "source", "detail"),
+        *("+revision", "+installed_at", "+files", "+path"),
+    ),
     "claims": (
         *("model_name", "provider", "status", "last_used_at", "message"),
         *("+owner", "+created_at", "+revision"),

@@ -102,6 +102,17 @@ class Claims:
         except InvalidArgumentError as error:
             raise unreadable(error) from error
 
+    async def try_reset_missing(self, name: str, provider: str) -> bool:
+        """Take over a download that is done, and of which nothing is left; say whether this did.
+
+        Of any number of callers at most one gets True, and downloads from then on.
+        """
+        answer = await self._asking.do(self._claiming("reset_missing", name, provider), "retry")
+        try:
+            return answer.flag("reset")
+        except InvalidArgumentError as error:
+            raise unreadable(error) from error
+
     async def set_status(
         self, name: str, provider: str, status: ClaimStatus | str, message: str | None = None
     ) -> None:

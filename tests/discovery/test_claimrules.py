@@ -207,6 +207,15 @@ def test_a_reset_of_what_is_no_error_changes_nothing():
     assert books.entries == before
 
 
+def test_what_is_done_is_reset_when_what_was_downloaded_is_gone():
+    books = claimed()
+    assert books.write(try_reset(books.get, by(B, "2"), ClaimStatus.DOWNLOADED)) == {"reset": False}
+    books.write(set_status(books.get, by(), ClaimStatus.DOWNLOADED, None))
+    assert books.write(try_reset(books.get, by(B, "2"))) == {"reset": False}
+    assert books.write(try_reset(books.get, by(B, "2"), ClaimStatus.DOWNLOADED)) == {"reset": True}
+    assert Place(books.get, GCS).is_owned_by(B)
+
+
 def test_a_reset_that_is_repeated_has_been_done_already():
     books = claimed()
     books.end(A)

@@ -51,6 +51,12 @@ CHAPTERS: Mapping[str, Sequence[str]] = {
         "ClaimStatus",
         "ClaimCounts",
         "ClaimStream",
+        "ensure_model",
+        "EnsuredModel",
+        "ArtifactCache",
+        "CacheReport",
+        "CacheStatus",
+        "DaemonArtifacts",
     ],
     "Identities": [
         "EndpointId",
@@ -63,7 +69,7 @@ CHAPTERS: Mapping[str, Sequence[str]] = {
         "extract_event_channel_id",
     ],
 }
-ENTERED = ["EventPublisher", "EventSubscriber"]
+ENTERED = ["EventPublisher", "EventSubscriber", "ArtifactCache"]
 """Made by users, and no dataclasses: a connection is made by `connect`, a stream by `watch`."""
 
 ALIASES = ["Spec", "Query", "Instance", "InstanceId", "Event", "EventItem", "EventTransport"]

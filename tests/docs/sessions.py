@@ -7,6 +7,7 @@ import shlex
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from tests.cli.terminal import Terminal
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 # What goes on until it is interrupted; a daemon that says more than it is shown to is one of them.
 HELD = re.compile(
     r"discoveryd$|discoveryctl (register (endpoint|channel)|watch|events tail) |"
-    r"discoveryctl catalog watch$|discoveryctl claims try .* --ttl "
+    r"discoveryctl catalog watch$|discoveryctl claims try .* --ttl |"
+    r"python examples/"
 )
 LATER = {" catalog watch": 1, " watch ": 2, " tail ": 1}
 """What a watch shows at once, in lines; the rest is done by commands that are typed later."""
@@ -37,6 +39,7 @@ class Session:
 
     def __init__(self, ports: Mapping[int, int], stack: AsyncExitStack) -> None:
         self._ports, self._stack = ports, stack
+        self._root = stack.enter_context(TemporaryDirectory(prefix="discovery-docs-"))
         self._code: int | None = None
         self._held: list[tuple[Terminal, str, Sequence[str]]] = []
 
@@ -71,6 +74,7 @@ class Session:
             "DISCOVERY_LISTEN": f"zmq://{local[REQUESTS]}",
             "DISCOVERY_EVENTS": f"zmq://{local[EVENTS]}",
             "DISCOVERY_HTTP": local[HTTP],
+            "DISCOVERY_ARTIFACTS_ROOT": self._root,
         }
         program = str(Path(sys.executable).with_name(name))
         terminal = await Terminal.run(program, *words, cwd=ROOT, env=env)

@@ -21,6 +21,7 @@ GROUPS = {
     "limits": settings.LimitSettings,
     "registry": settings.RegistrySettings,
     "broker": settings.BrokerSettings,
+    "artifacts": settings.ArtifactSettings,
     "log": settings.LogSettings,
 }
 
@@ -41,6 +42,7 @@ OTHER_VARIABLES = {
     "DISCOVERY_CONFIG": "the file, unless `--config` says so",
     "DISCOVERY_URL": "where `discoveryctl` finds a daemon; programs say it to `connect`",
     "DISCOVERY_TENANT": "whose models `discoveryctl catalog` shows; programs say it to `connect`",
+    "DISCOVERY_CREDENTIAL_<ALIAS>": "a secret, which requests name by its alias",
     "DISCOVERY_EVENT_PLANE": "what an `EventPublisher` uses unless it is told: `zmq`",
     "DISCOVERY_EVENT_PLANE_CODEC": "likewise, how it writes envelopes: `msgpack` or `json`",
     "DISCOVERY_EVENT_HOST": "likewise, the host or network interface that it advertises",

@@ -104,7 +104,9 @@ ERRORS = [
     ResourceExhaustedError("later", retry_after_s=0.5),
     ModelConflictError(requested="b", endpoint="n/c/e", incumbent="a", since_ms=5),
 ]
-READERS = [name for name in vars(Fields) if not name.startswith("_") and name != "items"]
+READERS = [
+    name for name in vars(Fields) if not name.startswith("_") and name not in {"items", "names"}
+]
 
 
 def record_lists(data: bytes) -> None:

@@ -36,6 +36,12 @@ EXEMPT = {
         *("discovery.claimrules.Place.decode", "discovery.models.asking.Asking.read"),
         *("discovery.stores.history.History.check", "discovery.stores.keytree.check_prefix"),
         *("discovery.stores.etcd.keyspace.Keyspace.range_of",),
+        *("discovery.artifacts.lock.Held.check", "discovery.artifacts.stopping.Stop.check"),
+        *("discovery.models.artifacts.files_of",),
+    ),
+    "gives bytes as they are; where they go is checked by `check_path`": (
+        *("discovery.artifacts.local.LocalSource.read", "discovery.artifacts.source.Source.read"),
+        *("discovery.artifacts.remote.RemoteSource.read",),
     ),
     "asks etcd; what it is told goes through the readers of keys and records": (
         *("discovery.stores.etcd.line.Line.load", "discovery.stores.etcd.line.Line.read"),

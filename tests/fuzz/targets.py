@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.fuzz import (
+    of_artifacts,
     of_books,
     of_clients,
     of_events,
@@ -20,6 +21,7 @@ MODULES = (
     of_events,
     of_settings,
     of_books,
+    of_artifacts,
 )
 
 TARGETS = {target.name: target for module in MODULES for target in module.TARGETS}

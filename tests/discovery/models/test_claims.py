@@ -102,6 +102,29 @@ async def test_only_what_failed_is_retried(place):
         assert not await d.claims.try_reset_error("m", GCS)
 
 
+async def test_only_what_is_done_is_downloaded_again_when_it_is_missing(place):
+    async with place.connect() as d, place.connect() as other:
+        assert not await d.claims.try_reset_missing("m", HF)
+        await d.claims.try_claim("m", HF)
+        assert not await other.claims.try_reset_missing("m", HF)
+        await d.claims.set_status("m", HF, ERROR)
+        assert not await other.claims.try_reset_missing("m", HF)
+        await d.claims.set_status("m", HF, DOWNLOADED)
+        assert await other.claims.try_reset_missing("m", HF)
+        record = await other.claims.record("m")
+        assert (record.status, record.owner) == (DOWNLOADING, other.instance_id)
+        assert not await d.claims.try_reset_missing("m", HF)
+        assert not await d.claims.try_reset_missing("m", GCS)
+
+
+async def test_of_all_who_find_it_missing_at_once_one_downloads(place):
+    async with place.connected(4) as all_:
+        await all_[0].claims.set_status("m", HF, DOWNLOADED)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(d.claims.try_reset_missing("m", HF)) for d in all_ * 5]
+        assert sum(task.result() for task in tasks) == 1
+
+
 async def test_of_all_who_retry_at_once_one_does(place):
     async with place.connected(4) as all_:
         await all_[0].claims.set_status("m", HF, ERROR)
