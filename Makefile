@@ -38,7 +38,7 @@ demo: $(VENV)/.run ## Show in half a minute what discoveryd does, with real proc
 PARALLEL := --numprocesses 3 --dist worksteal
 # Stories of many processes, and exhaustive searches: watched by coverage they take up to thrice as long.
 UNWATCHED := tests/simulation tests/processes tests/chaos tests/soak tests/docs tests/test_benchmarks.py tests/test_readme.py \
-	tests/discovery/test_pending.py tests/discovery/test_resilience.py \
+	tests/discovery/test_pending.py tests/discovery/test_resilience.py tests/discovery/artifacts/test_kill.py \
 	tests/cli/test_cli_doc.py tests/cli/test_demo.py tests/cli/test_doctor.py tests/cli/test_completion.py
 
 test: $(VENV)/.dev ## Run the tests and hold the coverage against its gates.

@@ -5,6 +5,7 @@ What takes long goes on by itself, and is asked for until it is done; `artifacts
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
 
 from discovery.artifacts.cache import Room
@@ -13,7 +14,6 @@ from discovery.artifacts.jobs import Jobs
 from discovery.artifacts.reportwire import report_to_wire
 from discovery.artifacts.threads import in_thread
 from discovery.artifacts.usage import (
-    CARD_FIELD,
     entries_by_last_use,
     entries_in_use,
     model_entry,
@@ -199,14 +199,14 @@ class ArtifactService:
         if budget is None:
             return None
         claims, mirror = self._claims(), self._replica.mirror
-        served, models = list(mirror.under((Kind.MODELS,))), list(mirror.under((CATALOG,)))
+        served, rows = list(mirror.under((Kind.MODELS,))), list(mirror.under((CATALOG,)))
 
         def room() -> Room:
             cache_id, cards = self._node.id, list(_cards(served))
             return Room(
                 budget_bytes=budget,
                 order=entries_by_last_use(cache_id, claims),
-                kept=entries_in_use(cache_id, claims, cards) | _entries_named(cards, models),
+                kept=entries_in_use(cache_id, claims, cards, _models(rows)),
             )
 
         return await in_thread(lambda _: room())
@@ -226,22 +226,11 @@ def _cards(served: Iterable[Entry]) -> Iterator[Mapping[str, object]]:
             yield card
 
 
-def _entries_named(cards: Sequence[Mapping[str, object]], models: Iterable[Entry]) -> set[str]:
-    """Return the entries of models that cards name which do not say whose files they use.
-
-    What was pulled by hand has no claim: only the catalog knows that there is such a model.
-    """
-    silent = [card for card in cards if card.get(CARD_FIELD) is None]
-    names = {name for card in silent if isinstance(name := card.get("display_name"), str)}
-    entries = set()
-    for entry in models:
-        try:
-            found = decode_object(entry.value)
+def _models(rows: Iterable[Entry]) -> Iterator[ModelName]:
+    """Yield the models of the catalog, whatever else is wrong with their rows."""
+    for row in rows:
+        with suppress(InvalidArgumentError):
+            found = decode_object(row.value)
             version = found.get("version")
             version = 1 if version is None else version
-            model = ModelName.of(found.get("tenant"), found.get("name"), version)
-        except InvalidArgumentError:
-            continue
-        if model.name in names:
-            entries.add(model_entry(model))
-    return entries
+            yield ModelName.of(found.get("tenant"), found.get("name"), version)

@@ -78,8 +78,9 @@ class Discovery:
         here, io = (lambda: self._here), (lambda: self._io)
         tenant = settings.tenant
         self._claims = Claims(Asking(here, io), self._follow)
-        self._catalog = Catalog(Asking(here, io, tenant), self._follow, tenant)
-        self._artifacts = DaemonArtifacts(Asking(here, io, tenant))
+        asking = Asking(here, io, tenant)  # whoever pulls sees what was just registered
+        self._catalog = Catalog(asking, self._follow, tenant)
+        self._artifacts = DaemonArtifacts(asking)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:

@@ -139,7 +139,10 @@ def test_the_programs_are_installed_under_their_names():
 
 def test_what_a_backend_needs_is_an_extra_of_its_own_and_all_has_every_one():
     extras = PROJECT["optional-dependencies"]
-    backends, ours = {"http", "etcd", "nats", "models", "gcs", "s3", "fast"}, {"peers", "fuzz", "test", "dev"}
+    backends, ours = (
+        {"http", "etcd", "nats", "models", "gcs", "s3", "fast"},
+        {"peers", "fuzz", "test", "dev"},
+    )
     assert extras.keys() == backends | ours | {"all"}
     assert extras["all"] == ["discoveryd[http,etcd,nats,models,gcs,s3,fast]"]
     assert requirement_names(PROJECT["dependencies"]) == {"click", "msgpack", "orjson", "pyzmq"}

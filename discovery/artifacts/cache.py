@@ -7,7 +7,7 @@ import shutil
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from discovery.artifacts.copying import Delivery
 from discovery.artifacts.entry import check_entry
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from discovery.artifacts.manifest import Described, Manifest
     from discovery.artifacts.source import Listing, Source
     from discovery.artifacts.stopping import Stop
+
+_ROOM: Final = ".room"  # the lock of those who install into a budget; no entry is called so
 
 
 class CacheStatus(StrEnum):
@@ -139,11 +141,13 @@ class Cache:
                 progress.begin("listing")
                 listing = source.list()
                 self._make_room(name, listing, room)
+                self._check_space(name, listing)
                 described = replace(
                     described, name=name, source=source.url, revision=listing.revision
                 )
                 delivery = Delivery(source, listing, progress, stop)
-                manifest = install(self._layout, held, described, delivery, self._now_ms)
+                has_room = self._has_room(name, listing, room, stop)
+                manifest = install(self._layout, held, described, delivery, self._now_ms, has_room)
         except OSError as error:
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                 remove(self._layout.partial(name))
@@ -184,12 +188,16 @@ class Cache:
     @contextmanager
     def used(self, name: str, stop: Stop = never) -> Generator[CacheReport]:
         """Keep what is installed from being evicted while the block runs, and say how it is."""
+        name = check_entry(name)
         with ExitStack() as stack:
-            with locked(self.root, check_entry(name), stop):
-                mark = Mark(self._layout.uses(name))
-                use = mark.path.rename(mark.path.with_name(mark.token))
-                stack.callback(use.unlink, missing_ok=True)
-                report = self._report(name)
+            try:
+                with locked(self.root, name, stop):
+                    mark = Mark(self._layout.uses(name))
+                    use = mark.path.rename(mark.path.with_name(mark.token))
+                    stack.callback(use.unlink, missing_ok=True)
+                    report = self._report(name)
+            except OSError as error:
+                raise io_error(f"model {name}: not used", error) from error
             stack.enter_context(touched(use))
             yield report
 
@@ -239,18 +247,38 @@ class Cache:
 
     def _make_room(self, name: str, listing: Listing, room: Room | None) -> None:
         """Make room for what comes in place of an entry, or remove nothing."""
-        if room is not None:
-            needed = listing.total_bytes - self._report(name).footprint_bytes
-            room = replace(room, kept={*room.kept, name})
-            reports = self.list()
-            held = sum(r.footprint_bytes for r in reports if not self._may_go(r.name, room))
-            least = held + needed
-            if least > room.budget_bytes:
-                raise ResourceExhaustedError(
-                    f"model {name}: {least} bytes would be in cache {self.root}, as what is in use "
-                    f"stays; its budget is {room.budget_bytes}"
-                )
-            self._evict(room, needed)
+        if room is None:
+            return
+        needed = listing.total_bytes - self._report(name).footprint_bytes
+        room = replace(room, kept={*room.kept, name})
+        staying = [report for report in self.list() if not self._may_go(report.name, room)]
+        self._check_fits(name, staying, needed, room, "what is in use stays")
+        self._evict(room, needed)
+        self._check_fits(name, self.list(), needed, room, "others are at work on what could go")
+
+    def _check_fits(
+        self, name: str, staying: Sequence[CacheReport], needed: int, room: Room, why: str
+    ) -> None:
+        least = sum(report.footprint_bytes for report in staying) + needed
+        if least > room.budget_bytes:
+            raise ResourceExhaustedError(
+                f"model {name}: {least} bytes would be in cache {self.root}, as {why}; its budget "
+                f"is {room.budget_bytes}"
+            )
+
+    @contextmanager
+    def _has_room(
+        self, name: str, listing: Listing, room: Room | None, stop: Stop
+    ) -> Generator[None]:
+        """Have room while the block installs: others may have taken it since it was made."""
+        if room is None:
+            yield
+            return
+        with locked(self.root, _ROOM, stop):
+            self._make_room(name, listing, room)
+            yield
+
+    def _check_space(self, name: str, listing: Listing) -> None:
         here = footprint_bytes(self._layout.partial(name))
         free, missing = shutil.disk_usage(self.root).free, listing.total_bytes - here
         if missing > free:

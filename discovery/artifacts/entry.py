@@ -22,11 +22,16 @@ _ENTRY: Final = re.compile("[A-Za-z0-9_-]+")
 def check_entry(value: object) -> str:
     """Return the name of a cache entry, trimmed. Raises `InvalidArgumentError` for what is none."""
     name = value.strip() if isinstance(value, str) else ""
-    if not _ENTRY.fullmatch(name) or len(name) > _LONGEST:
+    if not is_entry(name):
         raise InvalidArgumentError(
             f"cache entry {shown(value)}: expected 1 to {_LONGEST} letters, digits, '_' or '-'"
         )
     return name
+
+
+def is_entry(name: str) -> bool:
+    """Say whether a name is that of a cache entry."""
+    return len(name) <= _LONGEST and _ENTRY.fullmatch(name) is not None
 
 
 def entry_of(name: str, version: int, tenant: str | None = None) -> str:

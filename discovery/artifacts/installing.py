@@ -12,6 +12,7 @@ which `recovering` finds out what to do. All of it under the lock of the entry.
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from discovery.artifacts.tree import remove, sync_folder, sync_folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from discovery.artifacts.copying import Delivery
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from discovery.artifacts.manifest import Described, ManifestFile
     from discovery.artifacts.source import Listing
 
+logger = logging.getLogger(__name__)
+
 
 def install(
     layout: Layout,
@@ -38,8 +42,12 @@ def install(
     described: Described,
     delivery: Delivery,
     now_ms: Callable[[], int],
+    has_room: AbstractContextManager[None],
 ) -> Manifest:
-    """Install what is delivered in place of what is there; return what is installed now."""
+    """Install what is delivered in place of what is there; return what is installed now.
+
+    `has_room` is entered when all of it is here, and left when it is installed.
+    """
     staging = layout.aside(layout.staging, described.name)
     try:
         delivery.progress.begin("copying")
@@ -59,13 +67,14 @@ def install(
         )
         write(staging / MANIFEST, manifest.encode())
         sync_folders(staging)
-        held.check()
-        _promote(layout, described.name, staging)
+        with has_room:
+            held.check()
+            _promote(layout, described.name, staging)
     except BaseException:
         remove(staging)
         raise
     remove(layout.partial(described.name))
-    stamp(layout, described.name, now_ms(), manifest)
+    _note(layout, described.name, now_ms(), manifest)
     return manifest
 
 
@@ -80,8 +89,16 @@ def drop(layout: Layout, held: Held, name: str, now_ms: Callable[[], int]) -> bo
     finally:
         remove(layout.partial(name))
     remove(aside)
-    stamp(layout, name, now_ms(), None)
+    _note(layout, name, now_ms(), None)
     return True
+
+
+def _note(layout: Layout, name: str, now_ms: int, manifest: Manifest | None) -> None:
+    """Stamp what was done; if that fails it is done all the same, and stamped another time."""
+    try:
+        stamp(layout, name, now_ms, manifest)
+    except OSError as error:
+        logger.warning("not stamped", extra={"model": name, "reason": str(error)})
 
 
 def _staged(partial: Path, staging: Path, delivery: Delivery) -> Sequence[ManifestFile]:
@@ -108,8 +125,12 @@ def _staged(partial: Path, staging: Path, delivery: Delivery) -> Sequence[Manife
 def _forget_others(folder: Path, listing: Listing) -> None:
     """Remove what an earlier attempt has left that the source has no more."""
     wanted = {file.path for file in listing.files}
-    for path in folder.rglob("*"):
-        if not path.is_dir() and path.relative_to(folder).as_posix() not in wanted:
+    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder
+        is_wanted = path.relative_to(folder).as_posix() in wanted
+        if path.is_dir() and not path.is_symlink():
+            with suppress(OSError):  # something that is wanted is in it
+                path.rmdir()
+        elif not is_wanted:
             path.unlink()
 
 

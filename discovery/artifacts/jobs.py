@@ -34,8 +34,10 @@ Work: TypeAlias = Callable[[Progress], Awaitable[dict[str, object]]]
 MOST_AT_ONCE: Final = 16
 """Pieces of work that change something, and as many that only look."""
 
+MOST_KEPT: Final = 256
+"""Parts of what came of the last ones, of each of these two kinds."""
+
 _WAIT_S: Final = 0.2  # below what clients wait for an answer, however little that is
-_MOST_PARTS: Final = 256
 _MOST_MARK: Final = 64
 _PART_CHARACTERS: Final = 256 << 10  # each part fits into a frame, even escaped
 
@@ -151,7 +153,7 @@ class Jobs:
             for mark, other in self._jobs.items()
             if other.is_over and other.is_change == job.is_change
         }
-        too_many = sum(ended.values()) - _MOST_PARTS
+        too_many = sum(ended.values()) - MOST_KEPT
         for old in list(ended)[:-MOST_AT_ONCE]:  # the last ones may not have been told of yet
             if too_many <= 0:
                 break

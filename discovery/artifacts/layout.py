@@ -17,17 +17,19 @@ import re
 import secrets
 import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from discovery.artifacts.entry import check_entry
+from discovery.artifacts.entry import check_entry, is_entry
 from discovery.errors import InvalidArgumentError, PermissionDeniedError
 from discovery.names import shown
 
 DROPPED: Final = ".drop"
 
-# The second form is that of the system from which a cache may have been taken over.
-_ASIDE: Final = re.compile(r"(.+?)-(?:[0-9a-f]{16}|\d+-\d+-\d+)(?:\.drop)?")
+_ASIDE: Final = re.compile(r"(.+)-[0-9a-f]{16}(?:\.drop)?")
+_TAKEN_OVER: Final = re.compile(r"(.+)-\d+-\d+-\d+")
+"""In a cache that was taken over from the system of which the layout is."""
 
 
 class Layout:
@@ -47,8 +49,8 @@ class Layout:
         return self.root / check_entry(name)
 
     def entries(self) -> list[str]:
-        """Return what there is, in the order of the names."""
-        return sorted(path.name for path in self.root.iterdir() if not path.name.startswith("."))
+        """Return what there is, in the order of the names; others' files are left alone."""
+        return sorted(path.name for path in self.root.iterdir() if is_entry(path.name))
 
     @property
     def staging(self) -> Path:
@@ -81,7 +83,7 @@ class Layout:
     @staticmethod
     def entry_of_aside(name: str) -> str | None:
         """Return whose a tree in `.staging` or `.purge` is, None if it is not one of a cache."""
-        found = _ASIDE.fullmatch(name)
+        found = _ASIDE.fullmatch(name) or _TAKEN_OVER.fullmatch(name)
         try:
             return check_entry(found[1]) if found else None
         except InvalidArgumentError:
@@ -91,7 +93,8 @@ class Layout:
 def temporary_root() -> Path:
     """Return the folder under the temporary folder that is this user's and nobody else's."""
     root = Path(tempfile.gettempdir()) / f"discovery-artifacts-{os.getuid()}"
-    root.mkdir(mode=0o700, exist_ok=True)
+    with suppress(FileExistsError):
+        root.mkdir(mode=0o700)
     status = root.lstat()
     if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
         raise PermissionDeniedError(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _LOOK_S: Final = 0.05
 _LOOK_AT_MOST_S: Final = 0.5
+_RELEASED: Final = b"released"  # what a lock that nobody has any more begins with
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -45,9 +46,9 @@ class Held:
     def release(self) -> None:
         """Let others have it."""
         if holder_of(self.path)[1] == self._token:
-            empty = self._folder / f".{self._token}"
-            empty.write_bytes(b"released")
-            empty.replace(self.path)
+            # In place: on a disk that is full, nothing could be written elsewhere.
+            with suppress(FileNotFoundError), self.path.open("r+b") as file:
+                file.write(_RELEASED)
 
 
 @contextmanager
@@ -107,11 +108,9 @@ def take(root: Path, entry: str) -> Held | None:
         number += 1
         if not _made(mark, folder / str(number)) or _highest(folder) != number:
             return None
+        _sweep(folder, number, mark)
     finally:
         mark.path.unlink(missing_ok=True)
-    for old in _numbers(folder):
-        if old < number:
-            (folder / str(old)).unlink(missing_ok=True)
     return Held(folder, number, mark.token)
 
 
@@ -124,11 +123,23 @@ def holder_text(root: Path, entry: str) -> str:
 
 def _is_held(path: Path, mark: Mark) -> bool:
     try:
-        if path.read_bytes() == b"released":
+        if path.read_bytes().startswith(_RELEASED):
             return False
     except FileNotFoundError:  # a higher one is there
         return True
     return is_live(path, mark)
+
+
+def _sweep(folder: Path, number: int, mark: Mark) -> None:
+    """Remove the locks before this one, and the marks of those who were killed meanwhile."""
+    with suppress(OSError):  # it is taken all the same
+        for path in folder.iterdir():
+            if path.name.isdecimal():
+                is_over = int(path.name) < number
+            else:
+                is_over = path != mark.path and not is_live(path, mark)
+            if is_over:
+                path.unlink(missing_ok=True)
 
 
 def _made(mark: Mark, path: Path) -> bool:

@@ -70,7 +70,11 @@ class Mark:
         self.token = secrets.token_hex(_TOKEN_BYTES)
         self.path = folder / f".{self.token}"
         value = {**asdict(this_process()), "token": self.token}
-        self.path.write_text(json.dumps(value), encoding="utf-8")
+        try:
+            self.path.write_text(json.dumps(value), encoding="utf-8")
+        except OSError:  # such as a disk that is full
+            self.path.unlink(missing_ok=True)
+            raise
 
     def now(self) -> float:
         """Return the time by the clock of the disk that the file is on."""

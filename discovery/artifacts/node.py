@@ -86,7 +86,8 @@ class Node:
             check_takes_secret(wanted.url)
             file = self._settings.credentials_file
             secret = secret_of(wanted.alias, self._environ, Path(file) if file else None)
-        with closing(open_source(wanted.url, secret, self._environ.get("HF_ENDPOINT"))) as source:
+        opened = open_source(wanted.url, secret, self._environ.get("HF_ENDPOINT"))
+        with closing(opened) as source:
             return self.cache.pull(
                 wanted.described,
                 source,

@@ -27,32 +27,45 @@ def check_source(url: object) -> str:
     not repeated.
     """
     if not isinstance(url, str) or not url or not url.isprintable():
-        raise InvalidArgumentError(f"source {shown(url)}: expected a URL, or the path of a folder")
+        raise InvalidArgumentError(f"source {_told(url)}: expected a URL, or the path of a folder")
     scheme, between, rest = url.partition("://")
     if not between:
         if not url.startswith("/") or not url.strip("/."):
             raise InvalidArgumentError(
-                f"source {shown(url)}: expected the absolute path of a folder, or a URL"
+                f"source {_told(url)}: expected the absolute path of a folder, or a URL"
             )
         return Path(url).as_uri()
-    try:
-        parts = urlsplit(url)
-        names = {name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
-    except ValueError as error:
-        raise InvalidArgumentError(f"source {shown(url)}: {error}") from error
-    is_secret = bool(names & (PLAINTEXT | _SIGNATURES)) or ("@" in parts.netloc and scheme != "hf")
-    if is_secret:
+    if _has_secret(url):
         raise InvalidArgumentError(
-            f"source {scheme}://…: has a secret in it, which would be stored; name it by "
+            f"source {_told(url)}: has a secret in it, which would be stored; name it by "
             "credential_alias instead"
         )
     is_place = rest.startswith("/") if scheme == "file" else scheme in SCHEMES
     if not is_place or not rest.strip("/."):
         expected = ", ".join(f"{scheme}://" for scheme in SCHEMES)
         raise InvalidArgumentError(
-            f"source {shown(url)}: expected the path of a folder, or one of {expected}"
+            f"source {_told(url)}: expected the path of a folder, or one of {expected}"
         )
     return url
+
+
+def _has_secret(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # whose text may have the secret in it
+        raise InvalidArgumentError(f"source {_told(url)}: expected a URL, it is none") from None
+    names = {name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+    user, between, _ = parts.netloc.rpartition("@")
+    is_revision = parts.scheme == "hf" and ":" not in user  # hf://gpt2@main
+    return bool(names & (PLAINTEXT | _SIGNATURES)) or (bool(between) and not is_revision)
+
+
+def _told(url: object) -> str:
+    """Return a source for a message; of one that may have a secret in it only the beginning."""
+    if not isinstance(url, str) or not {"@", "?"} & set(url):
+        return shown(url)
+    scheme, between, _ = url.partition("://")
+    return f"{scheme}://…" if between and scheme.isalnum() else "…"
 
 
 def provider_of(url: str) -> str:
@@ -61,10 +74,10 @@ def provider_of(url: str) -> str:
 
 
 def check_takes_secret(url: str) -> None:
-    """Raise `InvalidArgumentError` for a source that nobody would show a secret to."""
+    """Raise `InvalidArgumentError` for a source that would show a secret to everybody."""
     scheme = url.partition("://")[0]
-    if scheme in {"file", "http"}:
-        expected = ", ".join(f"{scheme}://" for scheme in SCHEMES if scheme not in {"file", "http"})
+    if scheme == "http":
+        expected = ", ".join(f"{scheme}://" for scheme in SCHEMES if scheme != "http")
         raise InvalidArgumentError(
             f"source {shown(url)}: no secret is sent to {scheme}://, expected one of {expected}"
         )

@@ -36,8 +36,11 @@ def recover(layout: Layout, now_ms: int) -> None:
         with locked_if_free(layout.root, name) as held:
             if held is not None:
                 recover_entry(layout, name, now_ms)
-    _forget_partials(layout)
-    _forget_uses(layout)
+    try:
+        _forget_partials(layout)
+        _forget_uses(layout)
+    except OSError as error:  # such as a disk that is full: what there is can be used all the same
+        logger.warning("not swept", extra={"path": str(layout.root), "reason": str(error)})
 
 
 def recover_entry(layout: Layout, name: str, now_ms: int) -> None:

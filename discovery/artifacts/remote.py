@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from discovery.artifacts.bucket import Bucket
 from discovery.artifacts.entry import check_path, is_skipped
+from discovery.artifacts.hub import Hub
 from discovery.artifacts.source import Listing, Source, SourceFile
-from discovery.artifacts.web import Hub, Web
+from discovery.artifacts.web import Web
 from discovery.errors import (
     DiscoveryError,
     FailedPreconditionError,
@@ -59,7 +60,7 @@ class RemoteSource:
         try:
             self.close()
             self._server = self._opened()
-            found = [file for file in self._server.find() if not _is_left_out(file.path)]
+            self._found = {file.path: file for file in self._server.find(self._takes)}
         except DiscoveryError:
             raise
         except ImportError as error:
@@ -70,13 +71,12 @@ class RemoteSource:
             ) from error
         except Exception as error:  # noqa: BLE001 - each library has errors of its own
             raise self._told(error) from None
-        if not found:
+        if not self._found:
             raise InvalidArgumentError(
                 f"source {self.url}: has no files to install (hidden files and manifest.json are "
                 "left out)"
             )
-        found.sort(key=lambda file: file.path)
-        self._found = {file.path: file for file in found}
+        found = [self._found[path] for path in sorted(self._found)]
         told = "".join(f"{file.path}\0{file.size}\0{file.tag}\n" for file in found).encode()
         hashed = hashlib.sha256(told).hexdigest()[:_REVISION_DIGITS]
         return Listing(
@@ -87,8 +87,7 @@ class RemoteSource:
         """Yield the bytes of a file; empty pieces while it waits."""
         assert self._server is not None  # noqa: S101 - a file is one of a list
         try:
-            if start < file.size_bytes:
-                yield from self._server.pieces(self._found[file.path], start)
+            yield from self._server.pieces(self._found[file.path], start)
         except Exception as error:  # noqa: BLE001 - each library has errors of its own
             raise self._told(error, file.path) from None
 
@@ -108,16 +107,22 @@ class RemoteSource:
             case _:
                 return Web(self.url, self._secret)
 
-    def _file(self, found: Found) -> SourceFile:
+    def _takes(self, path: str) -> bool:
+        """Say whether a file is not left out. Raises `InvalidArgumentError` for a bad path."""
+        if any(is_skipped(part) for part in path.split("/") if part not in {".", ".."}):
+            return False
         try:
-            path = check_path(found.path)
+            check_path(path)
         except InvalidArgumentError as error:
             raise InvalidArgumentError(f"source {self.url}: {error}") from error
+        return True
+
+    def _file(self, found: Found) -> SourceFile:
         if found.size is None:
             raise InvalidArgumentError(
-                f"source {self.url}: the server does not say how long {path} is"
+                f"source {self.url}: the server does not say how long {found.path} is"
             )
-        return SourceFile(path=path, size_bytes=found.size, sha256=found.sha256)
+        return SourceFile(path=found.path, size_bytes=found.size, sha256=found.sha256)
 
     def _told(self, error: Exception, path: str | None = None) -> DiscoveryError:
         """Return the error of ours for one of a library, without any secret.
@@ -138,10 +143,6 @@ class RemoteSource:
         if is_wrong and path is None:
             return InvalidArgumentError(told)
         return UnavailableError(told)  # what was listed has changed or is gone: list it again
-
-
-def _is_left_out(path: str) -> bool:
-    return any(is_skipped(part) and part not in {".", ".."} for part in path.split("/"))
 
 
 def _parts(secret: str | None, url: str) -> list[str]:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from discovery.artifacts.cache import CacheReport, CacheStatus
 from discovery.artifacts.manifest import manifest_of
 from discovery.errors import InvalidArgumentError
 from discovery.fields import Fields
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 def report_to_wire(report: CacheReport) -> dict[str, object]:
@@ -27,9 +23,9 @@ def report_to_wire(report: CacheReport) -> dict[str, object]:
     }
 
 
-def report_from_wire(value: Mapping[str, object]) -> CacheReport:
+def report_from_wire(value: object) -> CacheReport:
     """Return the report of a map. Raises `InvalidArgumentError`."""
-    fields = Fields("report", dict(value))
+    fields = Fields("report", value)
     status, manifest, stamp = fields.text("status"), fields.raw("manifest"), fields.raw("stamp")
     if status not in tuple(CacheStatus) or not isinstance(stamp, dict):
         raise InvalidArgumentError(f"report: expected a status and a stamp, got {status!r}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +14,7 @@ class Found:
     """A file that a server has.
 
     Attributes:
-        path: below the source; nobody has checked it.
+        path: below the source.
         where: what the server calls it.
         size: how many bytes it has, None if the server does not say.
         tag: tells it from other versions of it; empty if nothing does, or if there are none.
@@ -35,8 +35,8 @@ class Server(Protocol):
     def revision(self) -> str:
         """Of all that was found; empty if there is none."""
 
-    def find(self) -> Iterable[Found]:
-        """Yield all files."""
+    def find(self, takes: Callable[[str], bool]) -> Iterable[Found]:
+        """Yield the files whose paths `takes` is True for; whatever that raises goes through."""
 
     def pieces(self, found: Found, start: int) -> Iterator[bytes]:
         """Yield the bytes of a file from `start` on; empty pieces while it waits."""

@@ -60,7 +60,7 @@ class Source(Protocol):
         """Return which files there are, at least one."""
 
     def read(self, file: SourceFile, start: int) -> Iterator[bytes]:
-        """Yield the bytes of a file from `start` on, in pieces of some MiB; some may be empty."""
+        """Yield the bytes of a file from `start` on, in pieces of some MiB at most, or empty."""
 
     def close(self) -> None:
         """Free what it has; nothing more is asked of it, unless it lists its files again."""

@@ -89,7 +89,7 @@ def sync_folder(folder: Path | str) -> None:
 
 def remove(tree: Path) -> None:
     """Remove a folder, or the file that it is; what cannot be removed stays for another time."""
-    if tree.is_symlink() or tree.is_file():
+    if tree.is_symlink() or not tree.is_dir():
         tree.unlink(missing_ok=True)
     else:
         shutil.rmtree(tree, ignore_errors=True)
@@ -100,9 +100,10 @@ def _manifest(tree: Path) -> Manifest:
         raise UnhealthyError("it is not a folder")
     path = tree / MANIFEST
     try:
-        if path.is_symlink():
-            raise UnhealthyError("manifest unreadable: it is a link")
-        if path.stat().st_size > _MOST_MANIFEST_BYTES:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode):  # a link may lead anywhere, and a fifo never ends
+            raise UnhealthyError("manifest unreadable: it is not a file")
+        if status.st_size > _MOST_MANIFEST_BYTES:
             raise UnhealthyError("manifest unreadable: it is larger than 64 MiB")
         data = path.read_bytes()
     except OSError as error:

@@ -34,15 +34,26 @@ def entries_by_last_use(cache_id: str, claims: Iterable[ClaimRecord]) -> Sequenc
 
 
 def entries_in_use(
-    cache_id: str, claims: Iterable[ClaimRecord], cards: Iterable[Mapping[str, object]]
+    cache_id: str,
+    claims: Iterable[ClaimRecord],
+    cards: Iterable[Mapping[str, object]],
+    models: Iterable[ModelName] = (),
 ) -> set[str]:
     """Return the entries that registered models may use, and those that are being downloaded.
 
     A card that says which cache it uses counts there. One that does not may use any: it counts
     wherever there is a model of its name.
+
+    Args:
+        cache_id: of the cache.
+        claims: all there are.
+        cards: of the models that are registered.
+        models: of the catalog: what was pulled by hand has no claim.
     """
     used = set()
     versions: dict[str, set[str]] = {}
+    for model in models:
+        versions.setdefault(model.name, set()).add(model_entry(model))
     for claim, model in _claimed(cache_id, claims):
         versions.setdefault(model.name, set()).add(model_entry(model))
         if claim.owner is not None:

@@ -13,6 +13,7 @@ from discovery.artifacts.entry import check_entry
 from discovery.artifacts.reportwire import report_to_wire
 from discovery.artifacts.usage import model_entry
 from discovery.cli.cacheoptions import Size, at_root, one_model, where
+from discovery.cli.cacherows import DROPPED_COLUMNS, dropped_row, report_row, total_bytes
 from discovery.cli.context import Context
 from discovery.cli.exits import Exit, complain
 from discovery.cli.notes import note
@@ -27,13 +28,11 @@ from discovery.errors import (
 from discovery.link import NoAnswerError
 from discovery.models.artifacts import ArtifactCache, CacheStatus
 from discovery.models.artifacts import registered as model_of
-from discovery.stamps import stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Coroutine
 
     from discovery.client import Discovery
-    from discovery.models.artifacts import CacheReport
 
 _COLUMNS: Final = COLUMNS["artifacts"]
 _WHICH: Final = (
@@ -62,13 +61,23 @@ def artifacts() -> None:
 )
 @click.option("--credential-alias", metavar="ALIAS", help="Of the secret for the source.")
 @click.pass_obj
-def pull(context: Context, /, name: str, **options: Any) -> int:  # noqa: ANN401 - click's
+def pull(
+    context: Context,
+    /,
+    name: str,
+    *,
+    source: str | None,
+    at_daemon: bool,
+    **options: Any,  # noqa: ANN401 - click's
+) -> int:
     """Install a model's files in place of what is there.
 
     The source is a folder, hf://ORG/MODEL[@REVISION], gs://, s3:// or https://. Until all of it is
     here, and when it fails, what was there stays. What was cut off is gone on with.
     """
-    return _run(context, _pull(context, name, **options))
+    if source and "://" not in source and not at_daemon:
+        source = str(Path(source).absolute())
+    return _run(context, _pull(context, name, source=source, at_daemon=at_daemon, **options))
 
 
 @artifacts.command()
@@ -152,24 +161,23 @@ async def _pull(
         record = await model_of(d, name, version)
         version = record.version  # and no newer one, if there is one meanwhile
         try:
-            with telling(name) as progress:
-                given: dict[str, Any] = {"credential_alias": credential_alias, "progress": progress}
+            async with telling(name) as progress:
+                given: dict[str, Any] = {"source": source, "credential_alias": credential_alias}
                 if at_daemon:
-                    await d.artifacts.pull(name, version, source=source, **given)
+                    await d.artifacts.pull(name, version, **given, progress=progress)
                     report = await d.artifacts.inspect(name, version)
                 else:
                     cache = ArtifactCache(root)
-                    await cache.pull(d, name, version, source=_from_here(source), **given)
+                    await cache.pull(d, name, version, **given, progress=progress)
                     report = await cache.inspect(record)
         except asyncio.CancelledError:
-            went_on = "it goes on at the daemon" if at_daemon else "stopped, nothing has changed"
-            note(f"{name}: {went_on}")
+            note(f"{name}: {'it goes on at the daemon' if at_daemon else 'stopped'}")
             raise
         except NoAnswerError:
             raise
         except UnavailableError as error:  # the source is
             return complain(error, "try it again: what is here already is gone on with")
-    context.output.rows(_COLUMNS).start([_row(report)])
+    context.output.rows(_COLUMNS).start([report_row(report)])
     return Exit.OK
 
 
@@ -229,7 +237,7 @@ async def _list(context: Context, root: str | None, *, at_daemon: bool) -> int:
     if not reports and context.output.is_table:
         note("no files of models here")
     else:
-        context.output.many([_row(report) for report in reports], _COLUMNS)
+        context.output.many([report_row(report) for report in reports], _COLUMNS)
     return Exit.OK
 
 
@@ -238,13 +246,9 @@ async def _gc(context: Context, root: str | None, budget: int) -> int:
     async with context.connect() as d:
         gone = await cache.gc(d, budget)
     if gone or not context.output.is_table:
-        rows = [
-            {"name": one.name, "event": "dropped", "footprint_bytes": one.footprint_bytes}
-            for one in gone
-        ]
-        context.output.many(rows, ("name", "event", "footprint_bytes"))
-    left = _total(await cache.list())
-    note(f"removed {len(gone)} of {size(_total(gone))}, {size(left)} are left")
+        context.output.many([dropped_row(report) for report in gone], DROPPED_COLUMNS)
+    left = total_bytes(await cache.list())
+    note(f"removed {len(gone)} of {size(total_bytes(gone))}, {size(left)} are left")
     if left <= budget:
         return Exit.OK
     note(f"that is more than {size(budget)}: the rest is in use")
@@ -270,40 +274,6 @@ async def _is_here_as(cache: ArtifactCache, name: str) -> bool:
         return False
 
 
-def _from_here(source: str | None) -> str | None:
-    """Return a source as it is typed on this node: a path from where we are is one."""
-    return str(Path(source).absolute()) if source and "://" not in source else source
-
-
 def _there(at_daemon: bool) -> str:
     """Return the words that mean the same cache in another command."""
     return " --at-daemon" if at_daemon else ""
-
-
-def _total(reports: Sequence[CacheReport]) -> int:
-    return sum(report.footprint_bytes for report in reports)
-
-
-def _row(report: CacheReport) -> dict[str, object]:
-    manifest = report.manifest
-    return {
-        "name": report.name,
-        "status": report.status.value,
-        "footprint_bytes": report.footprint_bytes,
-        "source": manifest.source if manifest else None,
-        "revision": manifest.revision if manifest else None,
-        "installed_at": _installed_at(report),
-        "files": len(manifest.files) if manifest else None,
-        "path": str(report.path),
-        "detail": report.detail,
-    }
-
-
-def _installed_at(report: CacheReport) -> str | None:
-    """Return when it was installed, None if that is not known, or is no time."""
-    manifest, stamped = report.manifest, report.stamp.get("installed_at_unix_ms")
-    at = manifest.installed_at_unix_ms if manifest else stamped
-    try:
-        return stamp(at) if isinstance(at, int) else None
-    except OverflowError:
-        return None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-import threading
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -12,10 +12,12 @@ import click
 from discovery.artifacts.stopping import Progress
 from discovery.cli.notes import note
 from discovery.cli.output import cell
+from transports.scope import running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import AsyncGenerator, Callable
 
+_QUIET_S: Final = 1.0  # what takes no longer is not told of
 _LOOK_S: Final = 0.1
 _LINE_S: Final = 5.0
 _LABEL: Final = 24
@@ -23,52 +25,38 @@ _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 _STEP: Final = 1024
 
 
-@contextmanager
-def telling(name: str) -> Generator[Progress]:
+@asynccontextmanager
+async def telling(name: str) -> AsyncGenerator[Progress]:
     """Tell on stderr how far a pull of a model has got while the block runs."""
-    progress, ended = Progress(), threading.Event()
-    tell = _bar if sys.stderr.isatty() else _lines
-    thread = threading.Thread(target=_tell, args=(tell, name, progress, ended), daemon=True)
-    thread.start()
-    try:
+    progress = Progress()
+    async with running(_tell(name, progress)):
         yield progress
-    finally:
-        ended.set()
-        thread.join()
 
 
-def _tell(
-    tell: Callable[[str, Progress, threading.Event], None],
-    name: str,
-    progress: Progress,
-    ended: threading.Event,
-) -> None:
+async def _tell(name: str, progress: Progress) -> None:
+    await asyncio.sleep(_QUIET_S)
     with suppress(OSError):  # nobody reads it any more
-        tell(name, progress, ended)
+        if not sys.stderr.isatty():
+            await _lines(name, progress)
+        else:
+            await _lines(name, progress, until=lambda: progress.total_bytes > 0)
+            await _bar(name, progress)
 
 
-def _lines(
-    name: str,
-    progress: Progress,
-    ended: threading.Event,
-    until: Callable[[Progress], bool] = lambda _: False,
-) -> None:
+async def _lines(name: str, progress: Progress, until: Callable[[], bool] = lambda: False) -> None:
     """Say each step when it begins, and while files come how far that is."""
     said, looks = "", 0
-    while not until(progress) and not ended.wait(_LOOK_S):
+    while not until():
         looks += 1
         step = f"{progress.step} {progress.detail}"
         is_due = progress.step == "copying" and looks * _LOOK_S >= _LINE_S
         if (text := _told(progress)) and (step != said or is_due):
             said, looks = step, 0
             note(f"{name}: {text}")
+        await asyncio.sleep(_LOOK_S)
 
 
-def _bar(name: str, progress: Progress, ended: threading.Event) -> None:
-    _lines(name, progress, ended, until=lambda progress: progress.total_bytes > 0)
-    if not progress.total_bytes:
-        return
-
+async def _bar(name: str, progress: Progress) -> None:
     def beside(_: int | None) -> str:
         """Return what stands beside the bar."""
         if progress.step in {"copying", "done"}:
@@ -82,11 +70,14 @@ def _bar(name: str, progress: Progress, ended: threading.Event) -> None:
         width=0,  # as wide as there is room
         item_show_func=beside,
     ) as bar:
-        is_over = False
-        while not is_over:
-            is_over = ended.wait(_LOOK_S)
+        try:
+            while True:
+                bar.update(max(0, progress.done_bytes - bar.pos))
+                bar.render_progress()  # what stands beside it may be another, with nothing more
+                await asyncio.sleep(_LOOK_S)
+        finally:
             bar.update(max(0, progress.done_bytes - bar.pos))
-            bar.render_progress()  # what stands beside it may be another, with nothing more here
+            bar.render_progress()
 
 
 def _told(progress: Progress) -> str | None:

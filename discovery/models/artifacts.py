@@ -6,6 +6,7 @@ Source: spec/models.md §3.
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +22,7 @@ from discovery.artifacts.usage import entries_by_last_use, entries_in_use, model
 from discovery.artifacts.wanted import Wanted, wanted_by
 from discovery.catalogrecord import CatalogRecord
 from discovery.errors import InvalidArgumentError, NotFoundError, error_from_wire
+from discovery.fields import Fields
 from discovery.models.asking import unreadable
 from discovery.names import shown
 from discovery.query import ModelQuery
@@ -199,11 +201,16 @@ def files_of(
 async def _room(d: Discovery, node: Node, budget_bytes: int) -> Room:
     cache_id = await in_thread(lambda _: node.id)
     claims = await d.claims.by_last_used()
-    models = await d.list(ModelQuery())
+    cards = [model.card for model in await d.list(ModelQuery())]
+    models = [record.model for record in await d.catalog.list()]
+    for name in {name for card in cards if isinstance(name := card.get("display_name"), str)}:
+        with suppress(InvalidArgumentError):  # no model of the catalog can be called so
+            found = await d.catalog.get(name)  # a retired one, too
+            models += [found.model] if found else []
     return Room(
         budget_bytes=budget_bytes,
         order=entries_by_last_use(cache_id, claims),
-        kept=entries_in_use(cache_id, claims, [model.card for model in models]),
+        kept=entries_in_use(cache_id, claims, cards, models),
     )
 
 
@@ -244,15 +251,15 @@ class DaemonArtifacts:
     async def drop(self, name: str, version: int | None = None) -> bool:
         """Remove a model's files from the daemon's node; say whether there were any."""
         result = await self._worked("drop_artifact", name=name, version=version)
-        return result.get("removed") is True
+        return _read(lambda value: Fields("answer", value).flag("removed"), result)
 
     async def list(self) -> Sequence[CacheReport]:
         """Say how the models are on the daemon's node whose files are there.
 
         Those that the caller finds in the catalog, retired ones too; without their manifests.
         """
-        reports = (await self._worked("list_artifacts")).get("reports")
-        return [_read(report_from_wire, r) for r in reports] if isinstance(reports, list) else []
+        result = await self._worked("list_artifacts")
+        return _read(_reports_from_wire, result)
 
     async def _worked(
         self, op: str, progress: Progress | None = None, **fields: object
@@ -268,9 +275,14 @@ class DaemonArtifacts:
             if answer.get("failed") is not None:
                 raise error_from_wire(answer["failed"])
             if answer.get("done"):
+                parts = answer.get("parts")
                 texts.append(str(answer.get("part")))
-                if len(texts) == answer.get("parts"):
+                if type(parts) is not int or len(texts) >= parts:
                     return _read(decode_object, "".join(texts).encode())
+
+
+def _reports_from_wire(value: object) -> Sequence[CacheReport]:
+    return Fields("answer", value).items("reports", lambda _, report: report_from_wire(report))
 
 
 def _read(read: Callable[[Any], T], value: object) -> T:

@@ -43,6 +43,7 @@ async def test_models_of_the_catalog_and_of_claims_are_completed():
         assert await offered(url, "cat") == ["catalog"]
         assert await offered(url, "claims", "wa") == ["wait"]
         assert await offered(url, "catalog", "get", "o") == ["org/a"]
+        assert await offered(url, "artifacts", "pull", "o") == ["org/a"]
         assert await offered(url, "claims", "get", "o") == ["org/b"]
         assert await offered(url, "claims", "get", "x") == []
         assert await offered(url, "claims", "try", "x", "--provider", "Hug") == ["HuggingFace"]

@@ -66,7 +66,7 @@ def installed(cache: Cache, name: str = "m") -> dict[str, bytes]:
     assert report.status == "installed", report.detail
     files = below(report.path)
     del files["manifest.json"]
-    assert list(files) and {f.path for f in report.manifest.files} == set(files)
+    assert files.keys() == {file.path for file in report.manifest.files}
     return files
 
 
@@ -97,6 +97,9 @@ class GivenSource:
         for at in range(start, len(data), self.piece_bytes):
             self.between(file.path)
             yield data[at : at + self.piece_bytes]
+
+    def close(self) -> None:
+        pass
 
 
 def local(folder: Path, files: Mapping[str, bytes] = FILES) -> LocalSource:

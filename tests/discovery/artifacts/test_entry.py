@@ -35,12 +35,16 @@ def test_an_entry_is_trimmed():
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["", "  ", "a b", "a.b", "a/b", "..", "lost+found", "é", "a\n-b", "\u0660", "m" * 201]
-    + [None, 3, b"m", ["m"]],
+    "name", ["", "  ", "a b", "a.b", "a/b", "..", "lost+found", "é", "a\n-b", "\u0660", "m" * 201]
 )
 def test_what_is_no_entry_is_refused(name):
-    with pytest.raises(InvalidArgumentError, match="cache entry .*: expected 1 to 200 letters"):
+    with pytest.raises(InvalidArgumentError, match=r"cache entry .*: expected 1 to 200 letters"):
+        check_entry(name)
+
+
+@pytest.mark.parametrize("name", [None, 3, b"m", ["m"]])
+def test_what_is_no_text_is_no_entry(name):
+    with pytest.raises(InvalidArgumentError, match="cache entry "):
         check_entry(name)
 
 
@@ -48,11 +52,7 @@ def test_what_is_no_entry_is_refused(name):
     ("name", "version", "tenant", "readable", "original"),
     [
         ("org/m-3.1", 2, None, "org--m-3-1-2", "org/m-3.1@2"),
-        ("sentence-transformers/all-MiniLM-L6-v2", 1, None)
-        + (
-            "sentence-transformers--all-minilm-l6-v2-1",
-            "sentence-transformers/all-MiniLM-L6-v2@1",
-        ),
+        ("org/All-MiniLM_L6-v2", 1, None, "org--all-minilm-l6-v2-1", "org/All-MiniLM_L6-v2@1"),
         ("m", 1, "t", "t--m-1", "t::m@1"),
         ("..", 1, None, "1", "..@1"),
     ],
@@ -99,7 +99,7 @@ def test_an_absolute_path_is_refused(path):
         check_path(path)
 
 
-@pytest.mark.parametrize("path", ["..", "a/..", "../a", "a/../b", ".", "a/./b", "a//b", "a/", "./a"])
+@pytest.mark.parametrize("path", ["..", "a/..", "../a", "a/../b", ".", "a/./b", "a//b", "a/"])
 def test_a_path_that_leads_up_or_nowhere_is_refused(path):
     with pytest.raises(InvalidArgumentError, match=r"expected no '\.', '\.\.' or '//' in it"):
         check_path(path)

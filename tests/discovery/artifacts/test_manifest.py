@@ -106,13 +106,13 @@ def test_every_manifest_is_read_as_it_was_written(source, task, number, sizes):
     [b"", b"{", b"\xff\xfe\xff", b"[" * 100_000, b'{"dimensions": ' + b"1" * 5000 + b"}", b"{}x"],
 )
 def test_what_is_no_json_is_called_so(data):
-    with pytest.raises(InvalidArgumentError, match="^manifest is not valid JSON: "):
+    with pytest.raises(InvalidArgumentError, match=r"^manifest is not valid JSON: "):
         decode_manifest(data)
 
 
 @pytest.mark.parametrize("value", [[], None, 3, "m"])
 def test_what_is_no_object_is_an_invalid_schema(value):
-    with pytest.raises(InvalidArgumentError, match="^manifest schema invalid: expected an object"):
+    with pytest.raises(InvalidArgumentError, match=r"^manifest schema invalid: expected an object"):
         decode_manifest(json.dumps(value).encode())
 
 
@@ -138,7 +138,7 @@ def test_a_field_that_is_missing_is_named(name):
 
 
 def test_the_name_is_that_of_an_entry():
-    with pytest.raises(InvalidArgumentError, match="cache entry '../m'"):
+    with pytest.raises(InvalidArgumentError, match=r"cache entry '../m'"):
         manifest_of({**WIRE, "name": "../m"})
 
 
@@ -179,5 +179,5 @@ def test_what_is_wrong_with_a_file_is_said_with_its_place(change, told):
 
 
 def test_the_total_is_the_sum_of_the_files():
-    with pytest.raises(InvalidArgumentError, match="total_size_bytes 7: expected .* files, 8"):
+    with pytest.raises(InvalidArgumentError, match=r"total_size_bytes 7: expected .* files, 8"):
         manifest_of(with_file(size_bytes=5))

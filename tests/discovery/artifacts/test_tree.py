@@ -151,7 +151,7 @@ def test_bytes_that_have_changed_are_told_with_both_hashes(tree):
 def test_a_file_that_goes_meanwhile_is_unreadable(tree):
     manifest = checked(tree)
     (tree / "config.json").unlink()
-    with pytest.raises(UnhealthyError, match="unreadable artifact file 'config.json': No such"):
+    with pytest.raises(UnhealthyError, match=r"unreadable artifact file 'config.json': No such"):
         check_bytes(tree, manifest, lambda: None)
 
 

@@ -83,6 +83,14 @@ def test_a_card_that_does_not_say_it_counts_wherever_a_model_of_its_name_is():
         assert entries_in_use(HERE, claims, [{"display_name": "m", **artifact}]) == used
 
 
+def test_it_counts_for_what_was_pulled_by_hand_and_has_no_claim_too():
+    models = [model("m", 1), model("m", 2, "t"), model("n")]
+    assert entries_in_use(HERE, [], [{"display_name": "m"}], models) == {
+        model_entry(model("m", 1)),
+        model_entry(model("m", 2, "t")),
+    }
+
+
 def test_a_card_that_names_a_record_of_the_catalog_uses_its_entry():
     card = {"display_name": "served as this", "catalog_key": "t::org/m::3"}
     assert entries_in_use(HERE, [], [card]) == {model_entry(model("org/m", 3, "t"))}
