@@ -141,7 +141,7 @@ class ArtifactSettings:
     """TOML file of secrets by alias, readable by its owner only; empty means that they are only
     looked for in variables. Requests name aliases, and never carry a secret."""
 
-    budget_bytes: Annotated[int, Between(low=0, high=1 << 60)] = 0
+    budget_bytes: Annotated[int, Between(low=0, high=10**14)] = 0
     """Bytes that the cache may hold; what was not used for longest goes first, and never what is
     in use. 0 sets no limit, as nobody knows the disk better than its operator."""
 
