@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from contextlib import closing
@@ -148,11 +149,12 @@ def pull(cache: Cache, place: Place, secret: str | None = "", **how) -> Manifest
 
 def once_here(cache: Cache, act: Callable[[], object]) -> Callable[[], None]:
     """What is to be called between pieces: acts once, when some of the weights are here."""
-    acts = [act]
+    acts, turn = [act], threading.Lock()  # several threads copy
 
     def look() -> None:
-        if acts and weights_here(cache) > 500_000:
-            acts.pop()()
+        with turn:
+            if acts and weights_here(cache) > 500_000:
+                acts.pop()()
 
     return look
 
