@@ -190,14 +190,14 @@ def set_status(get: Get, by: Claiming, status: ClaimStatus, message: str | None)
 
 def touch(get: Get, name: str, now: str) -> Decision:
     """Say that a model was used now; nothing happens to one that is unknown."""
-    for place in places(get, name):
-        stored = place.decode()
-        if stored is not None:
-            later = max(now, stored.last_used_at or "")
-            write = Put(place.key, replace(stored, last_used_at=later).encode())
-            return Decision(place.guards, [write])
-    absent = (Place(get, object_) for object_ in object_names(name))
-    return Decision([guard for place in absent for guard in place.guards])
+    place = next(places(get, name), None)
+    stored = place.decode() if place else None
+    if place is None or stored is None:
+        absent = (Place(get, object_) for object_ in object_names(name))
+        return Decision([guard for place in absent for guard in place.guards])
+    later = max(now, stored.last_used_at or "")
+    write = Put(place.key, replace(stored, last_used_at=later).encode())
+    return Decision(place.guards, [write])
 
 
 def delete(get: Get, object_: str, at: int) -> Decision:

@@ -44,6 +44,7 @@ def test_a_process_may_say_why_it_goes(cause: str, detail: str | None) -> None:
         ("revoked", None, "x.cause: expected unregistered or crashed, got 'revoked'"),
         ("", None, "x.cause: expected"),
         ("crashed", "a" * 201, "x.detail: expected at most 200 printable characters, got 201"),
+        ("crashed", 137, "x.detail: expected a text, got 137"),
         ("crashed", "two\nlines", "x.detail: expected at most 200 printable"),
         ("crashed", "\x1b[31m", "x.detail: expected at most 200 printable"),
     ],
