@@ -98,7 +98,7 @@ def _note(layout: Layout, name: str, now_ms: int, manifest: Manifest | None) -> 
     try:
         stamp(layout, name, now_ms, manifest)
     except OSError as error:
-        logger.warning("not stamped", extra={"model": name, "reason": str(error)})
+        logger.warning("not stamped", extra={"model": name, "why": str(error)})
 
 
 def _staged(partial: Path, staging: Path, delivery: Delivery) -> Sequence[ManifestFile]:
