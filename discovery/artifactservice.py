@@ -8,10 +8,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
 
-from discovery.artifacts.cache import Room
 from discovery.artifacts.credentials import check_alias, refuse_plaintext
 from discovery.artifacts.jobs import Jobs
 from discovery.artifacts.reportwire import report_to_wire
+from discovery.artifacts.room import Room
 from discovery.artifacts.threads import in_thread
 from discovery.artifacts.usage import (
     entries_by_last_use,

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from discovery.artifacts.cache import Cache, Room
+from discovery.artifacts.cache import Cache
 from discovery.artifacts.credentials import secret_of
 from discovery.artifacts.layout import temporary_root
 from discovery.artifacts.opening import check_takes_secret, open_source
@@ -17,8 +17,9 @@ from discovery.names import shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from discovery.artifacts.cache import CacheReport
     from discovery.artifacts.manifest import Manifest
+    from discovery.artifacts.report import CacheReport
+    from discovery.artifacts.room import Room
     from discovery.artifacts.stopping import Progress, Stop
     from discovery.artifacts.wanted import Wanted
     from discovery.settings import ArtifactSettings

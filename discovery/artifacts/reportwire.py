@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from discovery.artifacts.cache import CacheReport, CacheStatus
 from discovery.artifacts.manifest import manifest_of
+from discovery.artifacts.report import CacheReport, CacheStatus
 from discovery.errors import InvalidArgumentError
 from discovery.fields import Fields
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from discovery import config
-from discovery.artifacts.cache import CacheReport, CacheStatus, Room
 from discovery.artifacts.manifest import Manifest, ManifestFile, manifest_of
 from discovery.artifacts.node import Node
+from discovery.artifacts.report import CacheReport, CacheStatus
 from discovery.artifacts.reportwire import report_from_wire
+from discovery.artifacts.room import Room
 from discovery.artifacts.stopping import Progress
 from discovery.artifacts.threads import in_thread
 from discovery.artifacts.usage import entries_by_last_use, entries_in_use, model_entry

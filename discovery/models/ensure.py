@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self, cast
 
-from discovery.artifacts.cache import CacheReport, CacheStatus
+from discovery.artifacts.report import CacheReport, CacheStatus
 from discovery.artifacts.stopping import Progress
 from discovery.artifacts.threads import in_thread
 from discovery.artifacts.usage import CARD_FIELD

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from discovery.artifacts.cache import Cache, CacheStatus
+from discovery.artifacts.cache import Cache
 from discovery.artifacts.lock import locked
 from discovery.artifacts.manifest import Described
 from discovery.artifacts.source import Listing, SourceFile
@@ -25,6 +26,9 @@ from tests.discovery.artifacts.places import (
     pulled,
     sized,
 )
+
+if TYPE_CHECKING:
+    from discovery.artifacts.report import CacheStatus
 
 SIZE = sum(map(len, FILES.values()))
 

@@ -7,17 +7,21 @@ import os
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from discovery.artifacts.cache import Cache, Room
 from discovery.artifacts.lock import locked
 from discovery.artifacts.manifest import Described
+from discovery.artifacts.room import Room
 from discovery.errors import InternalError, ResourceExhaustedError
 from tests.discovery.artifacts.places import GivenSource, cache_at, installed, left_in, sized
 from tests.support.processes import program, script
+
+if TYPE_CHECKING:
+    from discovery.artifacts.cache import Cache
 
 
 @pytest.fixture

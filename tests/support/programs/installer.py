@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from discovery.artifacts import local
-from discovery.artifacts.cache import Cache, CacheReport
+from discovery.artifacts.cache import Cache
 from discovery.artifacts.local import LocalSource
 from discovery.artifacts.lock import locked, locked_if_free
 from discovery.artifacts.manifest import Described
@@ -31,6 +31,7 @@ from discovery.artifacts.manifest import Described
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from discovery.artifacts.report import CacheReport
     from discovery.artifacts.source import SourceFile
 
 

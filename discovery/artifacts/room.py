@@ -1,0 +1,109 @@
+"""What goes from a cache when there is too much in it, and what stays."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from discovery.artifacts.installing import drop
+from discovery.artifacts.lock import locked, locked_if_free
+from discovery.artifacts.recovering import live_uses
+from discovery.artifacts.report import report_of, reports_of_all
+from discovery.errors import ResourceExhaustedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Generator, Sequence
+
+    from discovery.artifacts.layout import Layout
+    from discovery.artifacts.report import CacheReport
+    from discovery.artifacts.stopping import Stop
+
+_ROOM: Final = ".room"  # the lock of those who install into a budget; no entry is called so
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """How much may be in a cache, and what goes first when there is too much.
+
+    Attributes:
+        budget_bytes: of all entries together.
+        order: entries, the one that was not used for longest first; others go before these.
+        kept: entries that are in use, whatever else says so.
+    """
+
+    budget_bytes: int
+    order: Sequence[str] = ()
+    kept: Collection[str] = ()
+
+
+class RoomMaker:
+    """Keeps a cache within its room. All of it blocks, and raises `OSError`."""
+
+    def __init__(self, layout: Layout, room: Room, now_ms: Callable[[], int]) -> None:
+        self._layout, self._room, self._now_ms = layout, room, now_ms
+
+    def make(self, name: str, size: int) -> None:
+        """Make room for `size` bytes in place of an entry, or remove nothing.
+
+        Raises `ResourceExhaustedError` when it does not fit.
+        """
+        needed = size - report_of(self._layout, name).footprint_bytes
+        room = replace(self._room, kept={*self._room.kept, name})
+        reports = reports_of_all(self._layout)
+        staying = [report for report in reports if not self._may_go(report.name, room)]
+        self._check_fits(name, staying, needed, "what is in use stays")
+        self._evict(room, needed)
+        self._check_fits(
+            name, reports_of_all(self._layout), needed, "others are at work on what could go"
+        )
+
+    @contextmanager
+    def held(self, name: str, size: int, stop: Stop) -> Generator[None]:
+        """Have room while the block installs: others may have taken it since it was made."""
+        with locked(self._layout.root, _ROOM, stop):
+            self.make(name, size)
+            yield
+
+    def evict(self) -> Sequence[CacheReport]:
+        """Remove what was not used for longest until the rest fits; return what went."""
+        return self._evict(self._room, 0)
+
+    # ---- inside
+
+    def _check_fits(self, name: str, staying: Sequence[CacheReport], needed: int, why: str) -> None:
+        least = sum(report.footprint_bytes for report in staying) + needed
+        if least > self._room.budget_bytes:
+            raise ResourceExhaustedError(
+                f"model {name}: {least} bytes would be in cache {self._layout.root}, as {why}; its "
+                f"budget is {self._room.budget_bytes}"
+            )
+
+    def _evict(self, room: Room, needed: int) -> Sequence[CacheReport]:
+        """Remove entries until there is room for `needed` bytes more."""
+        reports = reports_of_all(self._layout)
+        rank = {name: index for index, name in enumerate(room.order)}
+        reports = sorted(reports, key=lambda r: (rank.get(r.name, -1), _age(r)))
+        too_much = sum(r.footprint_bytes for r in reports) + needed - room.budget_bytes
+        gone: list[CacheReport] = []
+        for report in reports:
+            if too_much <= 0:
+                break
+            if self._may_go(report.name, room) and self._evicted(report.name):
+                too_much -= report.footprint_bytes
+                gone.append(report)
+        return gone
+
+    def _may_go(self, name: str, room: Room) -> bool:
+        return name not in room.kept and not live_uses(self._layout.uses(name))
+
+    def _evicted(self, name: str) -> bool:
+        """Remove an entry that nobody is at or has begun to use; say whether it went."""
+        with locked_if_free(self._layout.root, name) as held:
+            if held is None or live_uses(self._layout.uses(name)):
+                return False
+            return drop(self._layout, held, name, self._now_ms)
+
+
+def _age(report: CacheReport) -> int:
+    return report.manifest.installed_at_unix_ms if report.manifest else 0
