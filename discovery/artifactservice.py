@@ -5,6 +5,7 @@ What takes long goes on by itself, and is asked for until it is done; `artifacts
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -12,8 +13,9 @@ from discovery.artifacts.credentials import check_alias, refuse_plaintext
 from discovery.artifacts.jobs import Jobs
 from discovery.artifacts.reportwire import report_to_wire
 from discovery.artifacts.room import Room
-from discovery.artifacts.threads import in_thread
+from discovery.artifacts.threads import asked, in_thread
 from discovery.artifacts.usage import (
+    Usage,
     entries_by_last_use,
     entries_in_use,
     model_entry,
@@ -33,12 +35,11 @@ from discovery.names import Kind, shown
 from discovery.wire import decode_object
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
     from discovery.artifacts.jobs import Work
     from discovery.artifacts.node import Node
-    from discovery.artifacts.stopping import Progress
+    from discovery.artifacts.stopping import Progress, Stop
     from discovery.claimrecord import ClaimRecord
     from discovery.fields import Fields
     from discovery.replica import Replica
@@ -97,9 +98,11 @@ class ArtifactService:
             wanted = wanted_by(self._record(which), source, alias, self._node.source)
 
             async def pull(progress: Progress) -> dict[str, object]:
-                room = await self._room()
+                loop = asyncio.get_running_loop()
                 manifest = await in_thread(
-                    lambda stop: self._node.pull(wanted, room=room, progress=progress, stop=stop)
+                    lambda stop: self._node.pull(
+                        wanted, room=self._room(loop, stop), progress=progress, stop=stop
+                    )
                 )
                 return {"manifest": manifest.to_wire()}
 
@@ -193,23 +196,27 @@ class ArtifactService:
         reports = [report for report in self._node.cache.list() if report.name in entries]
         return [{**report_to_wire(report), "manifest": None} for report in reports]
 
-    async def _room(self) -> Room | None:
-        """Return how much there may be, and what goes first."""
+    def _room(self, loop: asyncio.AbstractEventLoop, stop: Stop) -> Room | None:
+        """Return how much there may be, to work in a thread."""
         budget = self._node.budget_bytes
         if budget is None:
             return None
-        claims, mirror = self._claims(), self._replica.mirror
-        served, rows = list(mirror.under((Kind.MODELS,))), list(mirror.under((CATALOG,)))
 
-        def room() -> Room:
+        def usage() -> Usage:
+            claims, served, rows = asked(loop, self._records, stop)
             cache_id, cards = self._node.id, list(_cards(served))
-            return Room(
-                budget_bytes=budget,
+            return Usage(
                 order=entries_by_last_use(cache_id, claims),
                 kept=entries_in_use(cache_id, claims, cards, _models(rows)),
             )
 
-        return await in_thread(lambda _: room())
+        return Room(budget_bytes=budget, usage=usage)
+
+    async def _records(self) -> tuple[Sequence[ClaimRecord], Sequence[Entry], Sequence[Entry]]:
+        """Return all claims, registered models and rows of the catalog."""
+        mirror = self._replica.mirror
+        served, rows = list(mirror.under((Kind.MODELS,))), list(mirror.under((CATALOG,)))
+        return self._claims(), served, rows
 
 
 def _which(fields: Fields) -> Which:

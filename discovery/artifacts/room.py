@@ -10,10 +10,11 @@ from discovery.artifacts.installing import drop
 from discovery.artifacts.lock import locked, locked_if_free
 from discovery.artifacts.recovering import live_uses
 from discovery.artifacts.report import report_of, reports_of_all
+from discovery.artifacts.usage import Usage
 from discovery.errors import ResourceExhaustedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from discovery.artifacts.layout import Layout
     from discovery.artifacts.report import CacheReport
@@ -28,13 +29,12 @@ class Room:
 
     Attributes:
         budget_bytes: of all entries together.
-        order: entries, the one that was not used for longest first; others go before these.
-        kept: entries that are in use, whatever else says so.
+        usage: says what is in use now. It is asked whenever something must go, and no earlier: a
+            pull may last for hours.
     """
 
     budget_bytes: int
-    order: Sequence[str] = ()
-    kept: Collection[str] = ()
+    usage: Callable[[], Usage] = Usage
 
 
 class RoomMaker:
@@ -49,14 +49,17 @@ class RoomMaker:
         Raises `ResourceExhaustedError` when it does not fit.
         """
         needed = size - report_of(self._layout, name).footprint_bytes
-        room = replace(self._room, kept={*self._room.kept, name})
         reports = reports_of_all(self._layout)
-        staying = [report for report in reports if not self._may_go(report.name, room)]
+        if self._excess(reports, needed) <= 0:
+            return
+        usage = self._room.usage()
+        usage = replace(usage, kept={*usage.kept, name})
+        reports = reports_of_all(self._layout)
+        staying = [report for report in reports if not self._may_go(report.name, usage)]
         self._check_fits(name, staying, needed, "what is in use stays")
-        self._evict(room, needed)
-        self._check_fits(
-            name, reports_of_all(self._layout), needed, "others are at work on what could go"
-        )
+        self._evict(reports, usage, needed)
+        left = reports_of_all(self._layout)
+        self._check_fits(name, left, needed, "others are at work on what could go")
 
     @contextmanager
     def held(self, name: str, size: int, stop: Stop) -> Generator[None]:
@@ -67,35 +70,43 @@ class RoomMaker:
 
     def evict(self) -> Sequence[CacheReport]:
         """Remove what was not used for longest until the rest fits; return what went."""
-        return self._evict(self._room, 0)
+        if self._excess(reports_of_all(self._layout), 0) <= 0:
+            return []
+        usage = self._room.usage()
+        return self._evict(reports_of_all(self._layout), usage, 0)
 
     # ---- inside
 
+    def _excess(self, reports: Sequence[CacheReport], needed: int) -> int:
+        """Return by how many bytes there would be too much."""
+        return sum(r.footprint_bytes for r in reports) + needed - self._room.budget_bytes
+
     def _check_fits(self, name: str, staying: Sequence[CacheReport], needed: int, why: str) -> None:
-        least = sum(report.footprint_bytes for report in staying) + needed
-        if least > self._room.budget_bytes:
+        budget = self._room.budget_bytes
+        excess = self._excess(staying, needed)
+        if excess > 0:
             raise ResourceExhaustedError(
-                f"model {name}: {least} bytes would be in cache {self._layout.root}, as {why}; its "
-                f"budget is {self._room.budget_bytes}"
+                f"model {name}: {budget + excess} bytes would be in cache {self._layout.root}, as "
+                f"{why}; its budget is {budget}"
             )
 
-    def _evict(self, room: Room, needed: int) -> Sequence[CacheReport]:
+    def _evict(
+        self, reports: Sequence[CacheReport], usage: Usage, needed: int
+    ) -> Sequence[CacheReport]:
         """Remove entries until there is room for `needed` bytes more."""
-        reports = reports_of_all(self._layout)
-        rank = {name: index for index, name in enumerate(room.order)}
-        reports = sorted(reports, key=lambda r: (rank.get(r.name, -1), _age(r)))
-        too_much = sum(r.footprint_bytes for r in reports) + needed - room.budget_bytes
+        excess = self._excess(reports, needed)
+        rank = {name: index for index, name in enumerate(usage.order)}
         gone: list[CacheReport] = []
-        for report in reports:
-            if too_much <= 0:
+        for report in sorted(reports, key=lambda r: (rank.get(r.name, -1), _age(r))):
+            if excess <= 0:
                 break
-            if self._may_go(report.name, room) and self._evicted(report.name):
-                too_much -= report.footprint_bytes
+            if self._may_go(report.name, usage) and self._evicted(report.name):
+                excess -= report.footprint_bytes
                 gone.append(report)
         return gone
 
-    def _may_go(self, name: str, room: Room) -> bool:
-        return name not in room.kept and not live_uses(self._layout.uses(name))
+    def _may_go(self, name: str, usage: Usage) -> bool:
+        return name not in usage.kept and not live_uses(self._layout.uses(name))
 
     def _evicted(self, name: str) -> bool:
         """Remove an entry that nobody is at or has begun to use; say whether it went."""

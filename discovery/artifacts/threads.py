@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from discovery.artifacts.stopping import Stop
+from discovery.artifacts.stopping import Stop, StoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
 T = TypeVar("T")
+
+_LOOK_S: Final = 0.1
 
 
 async def in_thread(work: Callable[[Stop], T]) -> T:
@@ -31,3 +33,20 @@ async def in_thread(work: Callable[[Stop], T]) -> T:
         return future.result()
     finally:
         pool.shutdown(wait=False)
+
+
+def asked(
+    loop: asyncio.AbstractEventLoop, ask: Callable[[], Coroutine[Any, Any, T]], stop: Stop
+) -> T:
+    """Return what `ask` returns on the loop, to work that goes on in a thread.
+
+    Raises `StoppedError` when the work is told to stop meanwhile.
+    """
+    answer = asyncio.run_coroutine_threadsafe(ask(), loop)
+    try:
+        while not wait([answer], _LOOK_S).done:
+            stop.check()
+    except StoppedError:
+        answer.cancel()
+        raise
+    return answer.result()

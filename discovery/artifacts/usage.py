@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from discovery.artifacts.entry import claimed_name, entry_of
@@ -9,12 +10,25 @@ from discovery.catalogrecord import ModelName
 from discovery.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from discovery.claimrecord import ClaimRecord
 
 CARD_FIELD = "artifact"
 """Where a card says which files its model has: `{"cache": id of the cache, "entry": name}`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What in a cache was used when, and what is in use.
+
+    Attributes:
+        order: entries, the one that was not used for longest first; others go before these.
+        kept: entries that are in use, whatever else says so.
+    """
+
+    order: Sequence[str] = ()
+    kept: Collection[str] = ()
 
 
 def claim_name(cache_id: str, provider: str, model: ModelName) -> str:

@@ -5,6 +5,7 @@ Source: spec/models.md §3.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from contextlib import suppress
 from dataclasses import replace
@@ -18,8 +19,8 @@ from discovery.artifacts.report import CacheReport, CacheStatus
 from discovery.artifacts.reportwire import report_from_wire
 from discovery.artifacts.room import Room
 from discovery.artifacts.stopping import Progress
-from discovery.artifacts.threads import in_thread
-from discovery.artifacts.usage import entries_by_last_use, entries_in_use, model_entry
+from discovery.artifacts.threads import asked, in_thread
+from discovery.artifacts.usage import Usage, entries_by_last_use, entries_in_use, model_entry
 from discovery.artifacts.wanted import Wanted, wanted_by
 from discovery.catalogrecord import CatalogRecord
 from discovery.errors import InvalidArgumentError, NotFoundError, error_from_wire
@@ -32,6 +33,7 @@ from discovery.wire import decode_object
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from discovery.artifacts.stopping import Stop
     from discovery.client import Discovery
     from discovery.models.asking import Asking
 
@@ -169,8 +171,8 @@ class ArtifactCache:
         budget = self.node.budget_bytes if budget_bytes is None else budget_bytes
         if budget is None:
             return []
-        room = await _room(d, self.node, budget)
-        return await in_thread(lambda _: self.node.cache.evict(room))
+        room = _room_of(d, self.node, budget)
+        return await in_thread(lambda stop: self.node.cache.evict(room(stop)))
 
 
 async def install(
@@ -183,11 +185,14 @@ async def install(
 ) -> Manifest:
     """Install files that are wanted, within the budget of the cache; see `Cache.pull`."""
     budget = node.budget_bytes
-    room = None if budget is None else await _room(d, node, budget)
+    room = None if budget is None else _room_of(d, node, budget)
     told = progress or Progress()
-    return await in_thread(
-        lambda stop: node.pull(wanted, is_wanted=is_wanted, room=room, progress=told, stop=stop)
-    )
+
+    def pull(stop: Stop) -> Manifest:
+        allowed = room and room(stop)
+        return node.pull(wanted, is_wanted=is_wanted, room=allowed, progress=told, stop=stop)
+
+    return await in_thread(pull)
 
 
 def files_of(
@@ -199,8 +204,21 @@ def files_of(
     return wanted_by(record, source, credential_alias, node.source)
 
 
-async def _room(d: Discovery, node: Node, budget_bytes: int) -> Room:
-    cache_id = await in_thread(lambda _: node.id)
+def _room_of(d: Discovery, node: Node, budget_bytes: int) -> Callable[[Stop], Room]:
+    """Return what gives work in a thread the room there is."""
+    loop = asyncio.get_running_loop()
+
+    def room(stop: Stop) -> Room:
+        cache_id = node.id
+        return Room(
+            budget_bytes=budget_bytes,
+            usage=lambda: asked(loop, lambda: _usage(d, cache_id), stop),
+        )
+
+    return room
+
+
+async def _usage(d: Discovery, cache_id: str) -> Usage:
     claims = await d.claims.by_last_used()
     cards = [model.card for model in await d.list(ModelQuery())]
     models = [record.model for record in await d.catalog.list()]
@@ -208,8 +226,7 @@ async def _room(d: Discovery, node: Node, budget_bytes: int) -> Room:
         with suppress(InvalidArgumentError):  # no model of the catalog can be called so
             found = await d.catalog.get(name)  # a retired one, too
             models += [found.model] if found else []
-    return Room(
-        budget_bytes=budget_bytes,
+    return Usage(
         order=entries_by_last_use(cache_id, claims),
         kept=entries_in_use(cache_id, claims, cards, models),
     )

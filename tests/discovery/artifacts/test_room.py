@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from discovery.artifacts.lock import locked
 from discovery.artifacts.manifest import Described
 from discovery.artifacts.room import Room
+from discovery.artifacts.usage import Usage
 from discovery.errors import InternalError, ResourceExhaustedError
 from tests.discovery.artifacts.places import GivenSource, cache_at, installed, left_in, sized
 from tests.support.processes import program, script
@@ -33,6 +34,10 @@ def cache(tmp_path):
     return cache
 
 
+def room(budget: int, order: str = "", kept: str = "") -> Room:
+    return Room(budget_bytes=budget, usage=lambda: Usage(order=order, kept=kept))
+
+
 def names(cache: Cache) -> str:
     return "".join(report.name for report in cache.list())
 
@@ -42,7 +47,7 @@ def total(cache: Cache) -> int:
 
 
 def evicted(cache: Cache, budget: int, order: str = "", kept: str = "") -> str:
-    gone = cache.evict(Room(budget_bytes=budget, order=order, kept=kept))
+    gone = cache.evict(room(budget, order, kept))
     return "".join(report.name for report in gone)
 
 
@@ -136,7 +141,7 @@ def test_a_root_that_went_is_told(cache):
 
 
 def pull(cache: Cache, name: str, size: int, budget: int, order: str = "", kept: str = "") -> None:
-    sized(cache, name, size, room=Room(budget_bytes=budget, order=order, kept=kept))
+    sized(cache, name, size, room=room(budget, order, kept))
 
 
 def test_a_pull_makes_the_room_that_it_needs(cache):
@@ -148,6 +153,37 @@ def test_a_pull_makes_the_room_that_it_needs(cache):
 def test_a_pull_that_fits_removes_nothing(cache):
     pull(cache, "e", 5, 45)
     assert names(cache) == "abcde"
+
+
+def test_what_is_in_use_is_asked_when_something_must_go_and_not_before(cache):
+    asked = []
+
+    def usage() -> Usage:
+        asked.append(names(cache))
+        return Usage(kept="abcd" if len(asked) == 1 else "bcd")
+
+    given = Room(budget_bytes=50, usage=usage)
+    sized(cache, "e", 10, room=given)
+    assert cache.evict(given) == []
+    assert asked == []
+    with pytest.raises(ResourceExhaustedError):
+        sized(cache, "f", 20, room=given)  # "e" alone may go, and is too little
+    sized(cache, "f", 20, room=given)
+    assert asked == ["abcde", "abcde"]
+    assert names(cache) == "bcdf"
+
+
+def test_what_came_into_use_while_it_was_copied_does_not_make_room_for_it(cache):
+    used = []
+    given = Room(budget_bytes=40, usage=lambda: Usage(order="abcd", kept=used))
+
+    def meanwhile(_: str) -> None:
+        sized(cache, "a", 10)  # takes the room that was made
+        used.append("a")
+
+    source = GivenSource({"f": b"e" * 10}, meanwhile)
+    cache.pull(Described(name="e", source=""), source, room=given)
+    assert names(cache) == "acde"
 
 
 def test_a_new_install_of_the_same_model_counts_once(cache):

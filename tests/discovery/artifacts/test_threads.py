@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from discovery.artifacts.stopping import Progress, Stop, StoppedError
-from discovery.artifacts.threads import in_thread
+from discovery.artifacts.threads import asked, in_thread
 
 
 async def test_work_is_done_in_another_thread_and_its_result_returned():
@@ -62,6 +62,40 @@ async def test_many_wait_at_once_beside_the_few_threads_of_the_loop():
     async with asyncio.TaskGroup() as group:
         for _ in range(100):
             group.create_task(in_thread(lambda _: together.wait(30)))
+
+
+async def test_work_asks_on_the_loop_that_waits_for_it():
+    loop = asyncio.get_running_loop()
+
+    async def where(*, fails: bool) -> int:
+        await asyncio.sleep(0)
+        if fails:
+            raise ValueError("odd")
+        return threading.get_ident()
+
+    assert await in_thread(lambda s: asked(loop, lambda: where(fails=False), s)) == (
+        threading.get_ident()
+    )
+    with pytest.raises(ValueError, match="odd"):
+        await in_thread(lambda stop: asked(loop, lambda: where(fails=True), stop))
+
+
+async def test_who_is_cancelled_ends_the_question_too():
+    loop, begun, ended = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+
+    async def forever() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    task = loop.create_task(in_thread(lambda stop: asked(loop, forever, stop)))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await ended.wait()
 
 
 def test_a_stop_that_was_told_raises_at_once():

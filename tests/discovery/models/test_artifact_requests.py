@@ -110,9 +110,9 @@ async def ended(place, op, **fields):
 
 
 @asynccontextmanager
-async def held(root):
+async def held(root, entry=ENTRY):
     """Nobody else pulls or drops the model while the block runs."""
-    lock = locked(root, ENTRY)
+    lock = locked(root, entry)
     await asyncio.to_thread(lock.__enter__)
     try:
         yield
@@ -666,6 +666,16 @@ async def test_the_files_of_a_registered_model_never_go(full, root, card):
         card["artifact"]["cache"] = await ArtifactCache(root).cache_id()
     await served(full, **card)
     await full.artifacts.pull("new")
+    assert await here_are(full) == entries("old", "new")
+
+
+async def test_the_files_of_a_model_that_is_registered_while_a_pull_waits_do_not_go(full, root):
+    progress = Progress()
+    async with held(root, entry_of("new", 1)):
+        pull = asyncio.create_task(full.artifacts.pull("new", progress=progress))
+        await until(lambda: progress.detail)  # says who is waited for
+        await served(full, display_name="old")
+    await pull
     assert await here_are(full) == entries("old", "new")
 
 

@@ -23,6 +23,7 @@ from discovery import (
     NotFoundError,
     ZmqTransport,
 )
+from discovery.artifacts.entry import entry_of
 from discovery.artifacts.lock import locked
 from discovery.models import ArtifactCache, CacheStatus, ensure_model
 from discovery.models.artifacts import Progress
@@ -321,6 +322,21 @@ async def test_what_was_not_used_for_longest_makes_room_for_what_comes(d, tmp_pa
         async with await ensure_model(d, name, cache=cache) as model:
             paths[name] = model.path
     assert {report.path for report in await cache.list()} == {paths["one"], paths["three"]}
+
+
+async def test_what_is_registered_while_a_pull_waits_does_not_make_room_for_it(d, tmp_path, folder):
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    cache = ArtifactCache(tmp_path / "small", budget_bytes=2 * size)
+    for name in ("old", "older", "new"):
+        await d.catalog.register(name, artifact_path=str(folder), **COLUMNS)
+    entries = {name: (await cache.pull(d, name)).name for name in ("old", "older")}
+    progress = Progress()
+    async with held(cache, entry_of("new", 1)):
+        pull = asyncio.create_task(cache.pull(d, "new", progress=progress))
+        await until(lambda: progress.detail)  # says who is waited for
+        await d.register(ModelSpec(**PLACE, card={"display_name": "old"}))
+    entries["new"] = (await pull).name
+    assert {report.name for report in await cache.list()} == {entries["old"], entries["new"]}
 
 
 async def test_a_tenants_model_and_everybodys_of_the_same_name_are_two(place, d, cache, folder):
