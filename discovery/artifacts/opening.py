@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 SCHEMES: Final = ("file", "hf", "gs", "s3", "https", "http")
 
-_SIGNATURES: Final = frozenset({"sig", "signature", "x-amz-signature", "x-goog-signature"})
+_SECRETS_OF_URLS: Final = PLAINTEXT | {
+    *("sig", "signature", "x-amz-signature", "x-amz-security-token", "x-goog-signature"),
+    *("access_token", "private_token", "job_token", "client_secret"),
+}
 _PROVIDERS: Final = {"hf": "HuggingFace", "gs": "Gcs"}
 
 
@@ -54,15 +57,16 @@ def _has_secret(url: str) -> bool:
         parts = urlsplit(url)
     except ValueError:  # whose text may have the secret in it
         raise InvalidArgumentError(f"source {_told(url)}: expected a URL, it is none") from None
-    names = {name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+    said = [*parse_qsl(parts.query, keep_blank_values=True), *parse_qsl(parts.fragment)]
     user, between, _ = parts.netloc.rpartition("@")
     is_revision = parts.scheme == "hf" and ":" not in user  # hf://gpt2@main
-    return bool(names & (PLAINTEXT | _SIGNATURES)) or (bool(between) and not is_revision)
+    is_named = any(name.lower() in _SECRETS_OF_URLS for name, _ in said)
+    return is_named or (bool(between) and not is_revision)
 
 
 def _told(url: object) -> str:
     """Return a source for a message; of one that may have a secret in it only the beginning."""
-    if not isinstance(url, str) or not {"@", "?"} & set(url):
+    if not isinstance(url, str) or not {"@", "?", "#"} & set(url):
         return shown(url)
     scheme, between, _ = url.partition("://")
     return f"{scheme}://…" if between and scheme.isalnum() else "…"

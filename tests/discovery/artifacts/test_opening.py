@@ -99,13 +99,17 @@ def test_a_url_with_a_user_that_is_a_secret_is_refused():
 
 @pytest.mark.parametrize(
     "name",
-    ["sig", "Signature", "X-Amz-Signature", "X-Goog-Signature", "TOKEN", *sorted(PLAINTEXT)],
+    [
+        *("sig", "Signature", "X-Amz-Signature", "X-Goog-Signature", "TOKEN", *sorted(PLAINTEXT)),
+        *("access_token", "Private_Token", "job_token", "client_secret", "X-Amz-Security-Token"),
+    ],
 )
 def test_a_url_with_a_signature_or_a_token_is_refused_without_repeating_it(name):
     for begin in (name, f"a=b&{name}", name.replace("n", "%6e")):
-        told = refusal(f"https://host/m?{begin}={SECRET}")
-        assert told.startswith("source https://…: has a secret in it")
-        assert SECRET not in told
+        for mark in "?#":
+            told = refusal(f"https://host/m{mark}{begin}={SECRET}")
+            assert told.startswith("source https://…: has a secret in it")
+            assert SECRET not in told
 
 
 def test_a_url_with_an_empty_signature_is_refused_too():
