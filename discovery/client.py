@@ -32,10 +32,10 @@ from discovery.fields import Fields
 from discovery.ids import EventChannelId
 from discovery.keeper import Ticket
 from discovery.listing import Listing
-from discovery.models.artifacts import DaemonArtifacts
 from discovery.models.asking import Asking
 from discovery.models.catalog import Catalog
 from discovery.models.claims import Claims
+from discovery.models.daemonartifacts import DaemonArtifacts
 from discovery.names import check_instance_id, shown
 from discovery.participant import Participant, ParticipantSettings
 from discovery.spec import EndpointSpec, EventChannelSpec, ModelSpec, Spec

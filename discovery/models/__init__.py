@@ -2,9 +2,10 @@
 
 from discovery.catalogrecord import TASKS, CatalogRecord, CatalogStatus
 from discovery.claimrecord import PROVIDERS, ClaimRecord, ClaimStatus
-from discovery.models.artifacts import ArtifactCache, CacheReport, CacheStatus, DaemonArtifacts
+from discovery.models.artifacts import ArtifactCache, CacheReport, CacheStatus
 from discovery.models.catalog import Catalog, CatalogStream
 from discovery.models.claims import AlreadyExists, ClaimCounts, Claimed, Claims, ClaimStream
+from discovery.models.daemonartifacts import DaemonArtifacts
 from discovery.models.ensure import EnsuredModel, ensure_model
 from discovery.objectname import object_name
 
