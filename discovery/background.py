@@ -34,21 +34,6 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-@asynccontextmanager
-async def task_group() -> AsyncGenerator[asyncio.TaskGroup]:
-    """Give a `TaskGroup` that a lone exception leaves as it is, not in an `ExceptionGroup`."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            yield group
-    except BaseExceptionGroup as errors:
-        if len(errors.exceptions) != 1:
-            raise
-        alone = errors.exceptions[0]  # raised below: `from None` here would erase its cause
-    else:
-        return
-    raise alone
-
-
 class Background:
     """A running event loop in a daemon thread, and the contexts that live there.
 

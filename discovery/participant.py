@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from discovery.background import task_group
 from discovery.connection import Connection
 from discovery.embedded import embedded
 from discovery.errors import UnavailableError
@@ -18,7 +17,7 @@ from discovery.reading import answer_from_wire, rows_from_wire
 from discovery.session import Session
 from discovery.upstream import Upstreams
 from transports.address import parse_url
-from transports.scope import running
+from transports.scope import running, task_group
 
 if TYPE_CHECKING:
     import random

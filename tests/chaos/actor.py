@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.chaos.life import live
-from tests.chaos.ways import open_way
+from tests.support.ways import open_way
 
 if TYPE_CHECKING:
     from tests.chaos.fleet import Fleet
     from tests.chaos.life import Life
-    from tests.chaos.ways import Way
+    from tests.support.ways import Way
 
 _RESTARTS_AFTER_S = 0.3
 

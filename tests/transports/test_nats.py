@@ -16,9 +16,9 @@ import trustme
 from nats.aio.client import Client
 
 from discovery.background import new_event_loop
-from tests.chaos.ways import open_way
 from tests.support.nats import nats_server
 from tests.support.processes import free_ports
+from tests.support.ways import open_way
 from tests.transports.cases import LIMIT_S, Inbox, eventually, only
 from transports.errors import UnreachableError
 from transports.nats.connection import NatsConnection

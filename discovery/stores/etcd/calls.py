@@ -65,11 +65,19 @@ class Stream(Generic[Q, A]):
     """A call under way in both directions. One task at a time sends, one receives."""
 
     def __init__(
-        self, call: grpc.aio.StreamStreamCall[Q, A], on_heard: Callable[[float], None]
+        self,
+        call: grpc.aio.StreamStreamCall[Q, A],
+        connection: MemberConnection,
+        on_heard: Callable[[float], None],
     ) -> None:
         self._call: grpc.aio.StreamStreamCall[Q, A] | None = call
-        self._on_heard = on_heard
+        self._connection, self._on_heard = connection, on_heard
         self._is_hung_up = False
+
+    @property
+    def is_left_behind(self) -> bool:
+        """Other calls go elsewhere by now; this one may go on, and should follow when it can."""
+        return self._connection.is_given_up
 
     async def send(self, message: Q) -> None:
         """Send a message. Raises `EtcdError` when the call has ended."""
@@ -143,7 +151,7 @@ class MemberConnection:
             self._channel = grpc.aio.secure_channel(endpoint, credentials, options=_OPTIONS)
         self._calls: dict[str, Any] = {}
         self._under_way = 0
-        self._is_given_up = False
+        self.is_given_up = False
 
     def callable(self, method: Method[Q, A], kind: str) -> Any:  # noqa: ANN401 - grpc's own
         """Return what makes such calls, of the kind "unary_unary" or "stream_stream"."""
@@ -164,12 +172,12 @@ class MemberConnection:
             yield
         finally:
             self._under_way -= 1
-            if self._is_given_up and not self._under_way:
+            if self.is_given_up and not self._under_way:
                 await self.aclose()
 
     def give_up(self) -> None:
         """Let the calls end that are under way, of which there is one, and no other begin."""
-        self._is_given_up = True
+        self.is_given_up = True
 
     async def aclose(self) -> None:
         """End all calls. Safe to call twice."""

@@ -90,7 +90,9 @@ class EtcdClient:
         endpoint, connection = self.endpoint, self._connection()
         async with connection.in_use():
             begin = connection.callable(method, "stream_stream")
-            stream: Stream[Q, A] = Stream(begin(metadata=self._metadata()), self.on_heard)
+            stream: Stream[Q, A] = Stream(
+                begin(metadata=self._metadata()), connection, self.on_heard
+            )
             try:
                 yield stream
             except UnreachableError:

@@ -66,24 +66,28 @@ class Renewals:
             stream.hang_up()
 
     async def _talk(self) -> None:
+        """Renew over one stream, until all is answered and other calls go elsewhere."""
         async with self._client.stream(KEEP_ALIVE) as stream, running(self._send(stream)):
             self._stream = stream
-            while True:
-                answer = await stream.receive()
-                waiting = self._waiting.get(answer.ID)
-                if not waiting:
-                    continue
-                future = waiting.popleft()
-                if not waiting:
-                    del self._waiting[answer.ID]
-                if future.done():
-                    continue
-                if answer.TTL > 0:
-                    future.set_result(float(answer.TTL))
-                else:
-                    future.set_exception(
-                        LeaseExpiredError(f"lease {answer.ID:x}: has ended or was never granted")
-                    )
+            while self._waiting or not stream.is_left_behind:
+                self._take(await stream.receive())
+        self._stream = None
+
+    def _take(self, answer: pb.LeaseKeepAliveResponse) -> None:
+        waiting = self._waiting.get(answer.ID)
+        if not waiting:
+            return
+        future = waiting.popleft()
+        if not waiting:
+            del self._waiting[answer.ID]
+        if future.done():
+            return
+        if answer.TTL > 0:
+            future.set_result(float(answer.TTL))
+        else:
+            future.set_exception(
+                LeaseExpiredError(f"lease {answer.ID:x}: has ended or was never granted")
+            )
 
     async def _send(self, stream: _Stream) -> None:
         with suppress(EtcdError):  # whoever receives finds it too

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections import deque
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Self
 
@@ -17,6 +16,7 @@ from discovery.stores.etcd.client import EtcdClient, Login
 from discovery.stores.etcd.committer import Committer
 from discovery.stores.etcd.keyspace import Keyspace, Why
 from discovery.stores.etcd.line import Line
+from discovery.stores.etcd.proofs import Proofs
 from discovery.stores.etcd.refusals import EtcdError
 from discovery.stores.etcd.renewals import Renewals
 from discovery.stores.etcd.translation import error_of
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PROBE_S = 1.0
-_SILENT_AFTER_S = 3.0
 
 
 class EtcdStore:
@@ -63,19 +62,18 @@ class EtcdStore:
         self._line = Line(self._client, self._keys, rng)
         self._line.on_break = self._break_off
         self._committer = Committer(self._client, self._keys, self._line, rng)
-        self._committer.on_written = self._note_proof
+        self._proofs = Proofs()
+        self._committer.on_written = self._proofs.note
         self._renewals = Renewals(self._client)
         self._watches: dict[EtcdWatch, None] = {}
         self._loaded: Loaded | None = None
-        self._proofs: deque[tuple[int, float]] = deque()  # (revision, asked at)
-        self._proven_at = -math.inf
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._client.aclose)
             self._line.follow(await self._line.load())
-            self._proven_at = asyncio.get_running_loop().time()
+            self._proofs.proven_at = asyncio.get_running_loop().time()
             runs = (self._committer.run(), self._renewals.run(), self._probe())
             await stack.enter_async_context(running(*runs))
             self._stack = stack.pop_all()
@@ -104,7 +102,7 @@ class EtcdStore:
     def age_s(self) -> float:
         """See `Store`."""
         self._settle_proofs()
-        return max(0.0, asyncio.get_running_loop().time() - self._proven_at)
+        return max(0.0, asyncio.get_running_loop().time() - self._proofs.proven_at)
 
     # ---- leases
 
@@ -198,14 +196,10 @@ class EtcdStore:
 
     # ---- proofs
 
-    def _note_proof(self, revision: int, asked_at: float) -> None:
-        """When what was written has come through the watch, it was up to date as it was sent."""
-        self._proofs.append((revision, asked_at))
-
     def _settle_proofs(self) -> None:
         main = self._main()
-        while main and self._proofs and self._proofs[0][0] <= main.handed_over:
-            _, self._proven_at = self._proofs.popleft()
+        if main:
+            self._proofs.settle(main.handed_over)
 
     def _main(self) -> EtcdWatch | None:
         """Return the watch of everything that was entered last: what a daemon follows."""
@@ -219,25 +213,20 @@ class EtcdStore:
             self._settle_proofs()
             main = self._main()
             if main is None:
-                self._proofs.clear()
+                self._proofs.forget()
                 continue
-            if self._is_silent(main):
+            now = asyncio.get_running_loop().time()
+            if self._proofs.is_silent(main.received, main.listening_since, now):
                 logger.warning("watch of etcd is silent", extra={"endpoint": self._client.endpoint})
-                self._proofs.clear()
+                self._proofs.forget()
                 main.reconnect()
             if self._committer.requests == requests:
                 with suppress(DiscoveryError):
                     await self._committer.commit([], [])
             requests = self._committer.requests
 
-    def _is_silent(self, watch: EtcdWatch) -> bool:
-        """Say whether what was written some time ago has not come."""
-        if not self._proofs or self._proofs[0][0] <= watch.received:
-            return False
-        return asyncio.get_running_loop().time() - self._proofs[0][1] > _SILENT_AFTER_S
-
     def _break_off(self, why: str) -> None:
-        self._proofs.clear()  # of revisions that may never come
+        self._proofs.forget()  # of revisions that may never come
         for watch in self._watches:
             watch.break_off(why)
 

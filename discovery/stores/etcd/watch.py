@@ -64,6 +64,8 @@ class EtcdWatch:
         self.received = after
         """All that came up to this revision is here."""
         self.handed_over = after
+        self.listening_since: float | None = None
+        """When it began to wait for what comes over its present connection; loop time."""
         self.reconnects = 0
         self._client, self._keys, self._line = client, keys, line
         self._loaded, self._most_waiting, self._entered = loaded, most_waiting, entered
@@ -86,7 +88,6 @@ class EtcdWatch:
     async def __aexit__(self, *_: object) -> None:
         self._entered.pop(self, None)
         await self._stack.aclose()
-        self._stream = None
 
     def ready(self) -> Sequence[Batch]:
         """See `Watch`."""
@@ -148,14 +149,22 @@ class EtcdWatch:
     async def _receive(self) -> None:
         start, end = self._keys.range_of("")
         request = pb.WatchCreateRequest(key=start, range_end=end, start_revision=self.received + 1)
-        async with self._client.stream(WATCH) as stream:
-            self._stream = stream
-            await stream.send(pb.WatchRequest(create_request=request))
-            while self._why_broken is None:
-                self._has_room.clear()
-                if len(self._arrived) >= self._most_waiting:
-                    await self._has_room.wait()
-                self._take(await stream.receive())
+        loop = asyncio.get_running_loop()
+        try:
+            async with self._client.stream(WATCH) as stream:
+                self._stream, self.listening_since = stream, loop.time()
+                await stream.send(pb.WatchRequest(create_request=request))
+                while self._why_broken is None and not stream.is_left_behind:
+                    self._has_room.clear()
+                    if len(self._arrived) >= self._most_waiting:
+                        self.listening_since = None
+                        await self._has_room.wait()
+                        self.listening_since = loop.time()
+                    self._take(await stream.receive())
+        finally:
+            self._stream = self.listening_since = None
+        if self._why_broken is None:
+            raise UnreachableError("other calls were not answered there, and go elsewhere")
 
     def _take(self, answer: pb.WatchResponse) -> None:
         if answer.canceled:

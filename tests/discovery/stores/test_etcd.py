@@ -31,8 +31,8 @@ from discovery.stores.etcd.translation import error_of
 from discovery.stores.etcd.watch import EtcdWatch
 from tests.support.etcd import Etcd, etcd_server
 from tests.support.places import until
-from tests.support.proxy import proxy
 from tests.support.registries import new_feed
+from tests.support.ways import way_to
 from transports.scope import running
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from discovery.store import Batch, Watch
-    from tests.support.proxy import Proxy
+    from tests.support.ways import Way
 
 PROBE_S = 0.1
 PATIENCE_S = 30.0
@@ -67,7 +67,7 @@ async def following(store: EtcdStore) -> AsyncGenerator[Watch]:
         yield watch
 
 
-def through(way: Proxy) -> str:
+def through(way: Way) -> str:
     return f"etcd://127.0.0.1:{way.port}"
 
 
@@ -286,14 +286,14 @@ async def test_a_restart_of_etcd_loses_nothing(own: Etcd, end: str) -> None:
 
 async def test_what_others_wrote_while_we_were_cut_off_is_caught_up_with(own: Etcd) -> None:
     async with (
-        proxy(own.port) as way,
+        way_to(own.port) as way,
         opened(own.url) as other,
         opened(through(way)) as store,
         following(store) as watch,
     ):
         await put(store, "v1/1")
         await shown(watch, "v1/1")
-        way.fall_silent()
+        way.strand()
         names = [f"v1/x{n}" for n in range(50)]
         for name in names:
             await put(other, name)
@@ -311,7 +311,7 @@ def garbage_is_kept() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def client_through(way: Proxy) -> AsyncGenerator[EtcdClient]:
+async def client_through(way: Way) -> AsyncGenerator[EtcdClient]:
     client = EtcdClient([f"127.0.0.1:{way.port}"], within_s=0.5)
     try:
         yield client
@@ -320,52 +320,52 @@ async def client_through(way: Proxy) -> AsyncGenerator[EtcdClient]:
 
 
 async def test_connections_that_were_given_up_are_closed(own: Etcd, garbage_is_kept: None) -> None:
-    async with proxy(own.port) as way, client_through(way) as client:
+    async with way_to(own.port) as way, client_through(way) as client:
         for _ in range(3):
             await client.call(STATUS, pb.StatusRequest())
-            way.fall_silent()
+            way.strand()
             with pytest.raises(UnreachableError):
                 await client.call(STATUS, pb.StatusRequest())
         await client.call(STATUS, pb.StatusRequest())
         assert way.connections == 4
-        await until(lambda: way.open == 1)
+        await until(lambda: way.open_connections == 1)
 
 
 async def test_a_connection_that_was_given_up_is_closed_with_the_last_call_on_it(
     own: Etcd, garbage_is_kept: None
 ) -> None:
     create = pb.WatchCreateRequest(key=b"v1/x")
-    async with proxy(own.port) as way, client_through(way) as client:
+    async with way_to(own.port) as way, client_through(way) as client:
         async with client.stream(WATCH) as stream:
             await stream.send(pb.WatchRequest(create_request=create))
             assert (await stream.receive()).created
             way.hold_answers()
             with pytest.raises(UnreachableError):
                 await client.call(STATUS, pb.StatusRequest())
-            way.release()
+            way.mend()
             await client.call(STATUS, pb.StatusRequest())
             await aside(own.witness.put, "v1/x", b"x")
             assert len((await stream.receive()).events) == 1
-            assert way.open == 2
-        await until(lambda: way.open == 1)
+            assert way.open_connections == 2
+        await until(lambda: way.open_connections == 1)
 
 
 async def test_a_call_that_fails_late_does_not_leave_the_member_it_is_at_anew(own: Etcd) -> None:
-    async with proxy(own.port) as one, proxy(own.port) as other:
+    async with way_to(own.port) as one, way_to(own.port) as other:
         places = [f"127.0.0.1:{way.port}" for way in (one, other)]
         client = EtcdClient(places, within_s=0.3)
         await client.call(STATUS, pb.StatusRequest())
-        one.fall_silent()
+        one.strand()
         late = client.call(STATUS, pb.StatusRequest(), within_s=1.5)
         async with running(unanswered(late)):
             await asyncio.sleep(0)
             await unanswered(client.call(STATUS, pb.StatusRequest()))
             await client.call(STATUS, pb.StatusRequest())
-            other.fall_silent()
+            other.strand()
             await unanswered(client.call(STATUS, pb.StatusRequest()))
             assert client.endpoint == places[0]
             await client.call(STATUS, pb.StatusRequest())
-            await until(lambda: one.open == 1)
+            await until(lambda: one.open_connections == 1)
         assert client.endpoint == places[0]
         await client.aclose()
 
@@ -379,7 +379,7 @@ async def test_a_store_that_lost_etcd_again_and_again_has_one_connection_to_it(
     own: Etcd, garbage_is_kept: None
 ) -> None:
     async with (
-        proxy(own.port) as way,
+        way_to(own.port) as way,
         opened(own.url) as other,
         opened(through(way)) as store,
         following(store) as watch,
@@ -387,11 +387,32 @@ async def test_a_store_that_lost_etcd_again_and_again_has_one_connection_to_it(
         await store.grant(7, 30.0)
         async with running(renewed_often(store)):
             for n in range(2):
-                way.fall_silent()
+                way.strand()
                 await put(other, f"v1/x{n}")
                 await shown(watch, f"v1/x{n}")
             assert way.connections >= 3
-            await until(lambda: way.open == 1)  # who renews finds that its stream is silent
+            await until(
+                lambda: way.open_connections == 1
+            )  # who renews finds that its stream is silent
+
+
+async def test_all_go_on_at_the_next_member_when_one_does_not_answer_in_time(
+    own: Etcd, garbage_is_kept: None
+) -> None:
+    """Also a watch and renewals that come through all the same, only later than at the next one."""
+    async with way_to(own.port) as one, way_to(own.port) as other:
+        url = f"etcd://127.0.0.1:{one.port},127.0.0.1:{other.port}"
+        async with opened(url) as store, following(store) as watch:
+            await store.grant(7, 30.0)
+            async with running(renewed_often(store)):
+                assert (one.open_connections, other.open_connections) == (1, 0)
+                one.slow(1.2)  # there and back, longer than a call may take
+                with pytest.raises(UnavailableError):
+                    await store.grant(8, 30.0)
+                await until(lambda: one.open_connections == 0)
+                assert other.open_connections == 1
+                await put(store, "v1/1")
+                await shown(watch, "v1/1")
 
 
 async def renewed_often(store: EtcdStore) -> None:
@@ -421,11 +442,11 @@ async def test_a_stopped_etcd_is_noticed_and_nothing_is_lost(own: Etcd) -> None:
 
 
 async def test_an_answer_that_is_lost_leaves_the_outcome_open(own: Etcd) -> None:
-    async with proxy(own.port) as way, opened(through(way)) as store:
+    async with way_to(own.port) as way, opened(through(way)) as store:
         way.hold_answers()
         with pytest.raises(UnavailableError):
             await put(store, "v1/1")
-        way.release()
+        way.mend()
         await is_back(store)
         assert [e.key for e in (await store.snapshot("")).entries] == ["v1/1"]
 
@@ -479,13 +500,13 @@ async def test_a_refusal_while_a_connection_is_made_anew_ends_nothing(
 
 async def test_a_compaction_while_we_were_away_means_loading_anew(own: Etcd) -> None:
     async with (
-        proxy(own.port) as way,
+        way_to(own.port) as way,
         opened(own.url) as other,
         opened(through(way)) as store,
         following(store) as watch,
     ):
         epoch = store.epoch
-        way.fall_silent()
+        way.strand()
         for n in range(5):
             await put(other, f"v1/{n}")
         await aside(own.compact)

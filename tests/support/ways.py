@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from socket import SO_LINGER, SOL_SOCKET
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
 _RESET = struct.pack("ii", 1, 0)
 """Close with RST: whoever is at the other end is told at once, as when its host's kernel is."""
@@ -28,20 +28,34 @@ class Way:
     """Which port leads to which."""
     is_open: bool = True
     delay_s: float = 0.0
+    connections: int = 0
+    """How many there ever were."""
     _servers: list[asyncio.Server] = field(default_factory=list)
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _asks: asyncio.Event = field(default_factory=asyncio.Event)
     _hears: asyncio.Event = field(default_factory=asyncio.Event)
+    _stranded: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def port(self) -> int:
+        """Where it begins, if it leads to one port."""
+        (port,) = self.ports.values()
+        return port
+
+    @property
+    def open_connections(self) -> int:
+        return len(self._writers) // 2
 
     async def lead(self, here: int, there: int) -> None:
-        """Let a port lead to another one."""
+        """Let a port lead to another one; 0 is any that is free."""
 
         async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await self._carry(reader, writer, there)
 
-        self.ports[there] = here
-        self._servers.append(await asyncio.start_server(carry, "127.0.0.1", here))
+        server = await asyncio.start_server(carry, "127.0.0.1", here)
+        self.ports[there] = server.sockets[0].getsockname()[1]
+        self._servers.append(server)
 
     def mend(self) -> None:
         """Carry everything, at once."""
@@ -62,6 +76,11 @@ class Way:
         """Take connections and carry nothing, either way."""
         self._asks.clear()
         self._hears.clear()
+
+    def strand(self) -> None:
+        """Swallow whatever still comes from those connected now, until they close; carry others."""
+        self._stranded.set()
+        self._stranded = asyncio.Event()
 
     def hold_answers(self) -> None:
         """Carry what goes there and nothing that comes back."""
@@ -87,7 +106,8 @@ class Way:
         task = asyncio.current_task()
         assert task
         self._tasks.add(task)
-        both = [writer]
+        self.connections += 1
+        both, stranded = [writer], self._stranded
         try:
             if self.is_open:
                 answers, asking = await asyncio.open_connection("127.0.0.1", there)
@@ -96,8 +116,8 @@ class Way:
                     return
                 self._writers.update(both)
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(self._pump(reader, asking, self._asks))
-                    group.create_task(self._pump(answers, writer, self._hears))
+                    group.create_task(self._pump(reader, asking, self._asks, stranded))
+                    group.create_task(self._pump(answers, writer, self._hears, stranded))
         except* OSError:
             pass  # one side is gone, and so is the other
         finally:
@@ -106,13 +126,19 @@ class Way:
             self._tasks.discard(task)
 
     async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, may: asyncio.Event
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        may: asyncio.Event,
+        stranded: asyncio.Event,
     ) -> None:
         while data := await reader.read(1 << 16):
             await may.wait()
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
             await may.wait()
+            if stranded.is_set():
+                continue
             writer.write(data)
             await writer.drain()
         raise ConnectionResetError
@@ -123,3 +149,14 @@ def open_way() -> Way:
     way = Way()
     way.mend()
     return way
+
+
+@asynccontextmanager
+async def way_to(there: int) -> AsyncGenerator[Way]:
+    """Have a way to a port, from one that is free, while the block runs."""
+    way = open_way()
+    await way.lead(0, there)
+    try:
+        yield way
+    finally:
+        await way.aclose()
