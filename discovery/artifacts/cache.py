@@ -18,8 +18,8 @@ from discovery.artifacts.marks import Mark, touched
 from discovery.artifacts.recovering import recover, recover_entry
 from discovery.artifacts.report import (
     CacheStatus,
-    report_of,
-    report_of_unhealthy,
+    inspect_entry,
+    unhealthy_entry,
 )
 from discovery.artifacts.room import RoomMaker
 from discovery.artifacts.stopping import Progress, never
@@ -91,7 +91,7 @@ class Cache:
         try:
             with locked(self.root, name, stop, lambda who: progress.begin("waiting", who)) as held:
                 recover_entry(self._layout, name, self._now_ms())
-                report = report_of(self._layout, name)
+                report = inspect_entry(self._layout, name)
                 is_kept = is_wanted is not None and not is_wanted(report)
                 if is_kept and report.status is CacheStatus.INSTALLED and report.manifest:
                     return report.manifest
@@ -119,11 +119,11 @@ class Cache:
         """Say how a model is; `is_deep` reads all its files, and compares their hashes."""
         name = check_entry(name)
         try:
-            report = report_of(self._layout, name)
+            report = inspect_entry(self._layout, name)
             if is_deep and report.status is CacheStatus.INSTALLED and report.manifest:
                 check_bytes(report.path, report.manifest, stop.check)
         except UnhealthyError as error:
-            return report_of_unhealthy(self._layout, name, error)
+            return unhealthy_entry(self._layout, name, error)
         except OSError as error:
             raise io_error(f"model {name}: not inspected", error) from error
         return report
@@ -141,7 +141,7 @@ class Cache:
     def list(self) -> Sequence[CacheReport]:
         """Say how all models are, in the order of their names."""
         try:
-            return [report_of(self._layout, name) for name in self._layout.entries()]
+            return [inspect_entry(self._layout, name) for name in self._layout.entries()]
         except OSError as error:
             raise io_error(f"cache {self.root}", error) from error
 
@@ -155,7 +155,7 @@ class Cache:
                     mark = Mark(self._layout.uses(name))
                     use = mark.path.rename(mark.path.with_name(mark.token))
                     stack.callback(use.unlink, missing_ok=True)
-                    report = report_of(self._layout, name)
+                    report = inspect_entry(self._layout, name)
             except OSError as error:
                 raise io_error(f"model {name}: not used", error) from error
             stack.enter_context(touched(use))

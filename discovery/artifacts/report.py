@@ -49,7 +49,7 @@ class CacheReport:
     stamp: Mapping[str, object]
 
 
-def report_of(layout: Layout, name: str) -> CacheReport:
+def inspect_entry(layout: Layout, name: str) -> CacheReport:
     """Say how a model is by its manifest, and by the names and sizes of its files."""
     path = layout.entry(name)
     if not path.exists() and not path.is_symlink():
@@ -57,19 +57,19 @@ def report_of(layout: Layout, name: str) -> CacheReport:
     try:
         manifest = checked(path)
     except UnhealthyError as error:
-        return report_of_unhealthy(layout, name, error)
+        return unhealthy_entry(layout, name, error)
     return _told(layout, name, CacheStatus.INSTALLED, manifest.total_size_bytes, manifest)
 
 
-def report_of_unhealthy(layout: Layout, name: str, error: UnhealthyError) -> CacheReport:
+def unhealthy_entry(layout: Layout, name: str, error: UnhealthyError) -> CacheReport:
     """Say what is wrong with a model."""
     size = footprint_bytes(layout.entry(name))
     return _told(layout, name, CacheStatus.UNHEALTHY, size, error.manifest, str(error))
 
 
-def reports_of_all(layout: Layout) -> Sequence[CacheReport]:
+def inspect_entries(layout: Layout) -> Sequence[CacheReport]:
     """Say how all models are, in the order of their names."""
-    return [report_of(layout, name) for name in layout.entries()]
+    return [inspect_entry(layout, name) for name in layout.entries()]
 
 
 def _told(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from discovery.artifacts.installing import drop
 from discovery.artifacts.lock import locked, locked_if_free
 from discovery.artifacts.recovering import live_uses
-from discovery.artifacts.report import report_of, reports_of_all
+from discovery.artifacts.report import inspect_entries, inspect_entry
 from discovery.artifacts.usage import Usage
 from discovery.errors import ResourceExhaustedError
 
@@ -48,17 +48,17 @@ class RoomMaker:
 
         Raises `ResourceExhaustedError` when it does not fit.
         """
-        needed = size - report_of(self._layout, name).footprint_bytes
-        reports = reports_of_all(self._layout)
+        needed = size - inspect_entry(self._layout, name).footprint_bytes
+        reports = inspect_entries(self._layout)
         if self._excess(reports, needed) <= 0:
             return
         usage = self._room.usage()
         usage = replace(usage, kept={*usage.kept, name})
-        reports = reports_of_all(self._layout)
+        reports = inspect_entries(self._layout)
         staying = [report for report in reports if not self._may_go(report.name, usage)]
         self._check_fits(name, staying, needed, "what is in use stays")
         self._evict(reports, usage, needed)
-        left = reports_of_all(self._layout)
+        left = inspect_entries(self._layout)
         self._check_fits(name, left, needed, "others are at work on what could go")
 
     @contextmanager
@@ -70,10 +70,10 @@ class RoomMaker:
 
     def evict(self) -> Sequence[CacheReport]:
         """Remove what was not used for longest until the rest fits; return what went."""
-        if self._excess(reports_of_all(self._layout), 0) <= 0:
+        if self._excess(inspect_entries(self._layout), 0) <= 0:
             return []
         usage = self._room.usage()
-        return self._evict(reports_of_all(self._layout), usage, 0)
+        return self._evict(inspect_entries(self._layout), usage, 0)
 
     # ---- inside
 
