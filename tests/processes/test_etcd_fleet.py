@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 import discovery
-from discovery import EndpointQuery, EndpointSpec, ModelSpec, Removed, StreamState
+from discovery import EndpointQuery, EndpointSpec, ModelSpec, Removed, StreamState, UnavailableError
 from tests.support.etcd import Etcd, etcd_server
 from tests.support.processes import daemon, free_ports, program, script
 from transports.scope import running
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from tests.processes.conftest import Way
     from tests.support.processes import Program
 
+PLACE = {"namespace": "fleet", "component": "c", "endpoint": "e"}
 FLEET = EndpointQuery(namespace="fleet")
 # What happens to etcd itself is between it and the daemons, however workers reach them.
 OVER_ZMQ = pytest.mark.parametrize("way", ["zmq"], indirect=True)
@@ -285,3 +288,25 @@ def spec(name: str) -> EndpointSpec:
     return EndpointSpec(
         namespace="fleet", component="c", endpoint=name, transport={"tcp": "10.0.0.1:1/x"}
     )
+
+
+async def test_a_daemon_that_may_open_nothing_more_survives_an_outage_of_etcd(own: Etcd) -> None:
+    """gRPC ends the process that has let go of all connections and can make no new one."""
+    port, spec = free_ports(), EndpointSpec(**PLACE, transport={"tcp": "10.0.0.1:1/x"})
+    url = f"zmq://127.0.0.1:{port}"
+    async with (
+        daemon(port, "--store", own.url) as one,
+        discovery.connect(url, request_timeout_s=2.0) as d,
+        discovery.connect(url, request_timeout_s=60.0) as patient,
+    ):
+        await d.register(spec)
+        limits = resource.prlimit(one.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(one.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+        own.kill()
+        for name in "abc":
+            with pytest.raises(UnavailableError):
+                await d.register(replace(spec, endpoint=name))
+        own.start()
+        resource.prlimit(one.pid, resource.RLIMIT_NOFILE, limits)
+        await patient.register(spec)
+        assert one.process.returncode is None

@@ -132,13 +132,15 @@ class EtcdClient:
     def _lost(self, endpoint: str, connection: MemberConnection) -> None:
         """Go on with the next member, and come back to this one over a new connection.
 
-        gRPC would wait for a silent one for a quarter of a minute.
+        gRPC would wait for a silent one for a quarter of a minute. The new one is there before the
+        old one goes: with the last one gRPC lets go of what it works with, and if that cannot be
+        made anew, since no file may be opened, it ends the process.
         """
         self.on_lost()
         connection.give_up()
         if self._connections.get(endpoint) is not connection:
             return  # another call was told before: what is now there is newer
-        del self._connections[endpoint]
+        self._connections[endpoint] = MemberConnection(endpoint, self._tls)
         if endpoint == self.endpoint:
             self._at = (self._at + 1) % len(self._endpoints)
 

@@ -8,6 +8,7 @@ import grpc
 import grpc.aio
 
 _LAST_REASON = re.compile(r".*last error: UNKNOWN: \S+ (Failed to connect to remote host: )?")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")  # gRPC's own errors may have its memory behind them
 _TOO_LARGE = "grpc: received message larger than max"
 
 
@@ -65,7 +66,7 @@ _BY_CODE: dict[grpc.StatusCode, type[EtcdError]] = {
 
 def etcd_error(error: grpc.aio.AioRpcError, endpoint: str = "") -> EtcdError:
     """Return what gRPC says, in those words, of which `endpoint` names the member."""
-    text, code = error.details() or "", error.code()
+    text, code = _UNPRINTABLE.split(error.details() or "", 1)[0], error.code()
     found = _BY_TEXT.get(text) or _BY_CODE.get(code, UnreachableError)
     if text.startswith(_TOO_LARGE):
         found = EtcdError

@@ -8,6 +8,7 @@ import random
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+import grpc.aio
 import pytest
 
 from discovery.errors import InvalidArgumentError, LeaseExpiredError, UnavailableError
@@ -25,7 +26,13 @@ from discovery.stores.etcd import etcd_pb2 as pb
 from discovery.stores.etcd.calls import STATUS, WATCH
 from discovery.stores.etcd.client import EtcdClient
 from discovery.stores.etcd.line import Line
-from discovery.stores.etcd.refusals import DeniedError, EtcdError, ExhaustedError, UnreachableError
+from discovery.stores.etcd.refusals import (
+    DeniedError,
+    EtcdError,
+    ExhaustedError,
+    UnreachableError,
+    etcd_error,
+)
 from discovery.stores.etcd.store import EtcdStore
 from discovery.stores.etcd.translation import error_of
 from discovery.stores.etcd.watch import EtcdWatch
@@ -413,6 +420,17 @@ async def test_all_go_on_at_the_next_member_when_one_does_not_answer_in_time(
                 assert other.open_connections == 1
                 await put(store, "v1/1")
                 await shown(watch, "v1/1")
+
+
+def test_what_cannot_be_printed_of_an_error_of_grpc_is_left_out() -> None:
+    text = "last error: INTERNAL: ipv4:127.0.0.1:2379: socket: Too many open files"
+    for behind in ("", "\n", "\n\x00/\ufffd\x01", "\x7f"):
+        error = grpc.aio.AioRpcError(
+            grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), text + behind
+        )
+        found = etcd_error(error, "127.0.0.1:2379")
+        assert isinstance(found, UnreachableError)
+        assert str(found) == f"127.0.0.1:2379: {text}"
 
 
 async def renewed_often(store: EtcdStore) -> None:
