@@ -227,10 +227,14 @@ class Core:
     def _notice_pauses(self) -> None:
         """After a pause this daemon may be the one that did not hear the workers: recover."""
         late_s = self._now() - self._beat_due
-        if late_s > _LATE_AFTER_S or self.store.pauses != self._store_pauses:
+        is_late = late_s > _LATE_AFTER_S
+        if is_late or self.store.pauses != self._store_pauses:
             self.pauses += 1
             self._store_pauses = self.store.pauses
-            logger.warning("stood still, recovering", extra={"late_s": round(late_s, 3)})
+            if is_late:
+                logger.warning("stood still, recovering", extra={"late_s": round(late_s, 3)})
+            else:
+                logger.warning("the store was away or stood still, recovering")
             self.recovery.begin(self._now())
             self._beat_due = max(self._beat_due, self._now())
         self._notice_silence()

@@ -40,7 +40,7 @@ def recover(layout: Layout, now_ms: int) -> None:
         _forget_partials(layout)
         _forget_uses(layout)
     except OSError as error:  # such as a disk that is full: what there is can be used all the same
-        logger.warning("not swept", extra={"path": str(layout.root), "reason": str(error)})
+        logger.warning("not swept", extra={"path": str(layout.root), "why": str(error)})
 
 
 def recover_entry(layout: Layout, name: str, now_ms: int) -> None:

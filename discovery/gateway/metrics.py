@@ -28,7 +28,7 @@ HELP = {
     "refusals_total": "Requests answered with an error.",
     "published_messages_total": "EVENTs and BEATs published.",
     "rejected_messages_total": "Messages dropped because they are no requests or subscriptions.",
-    "pauses_total": "Times that this daemon found that it had stood still.",
+    "pauses_total": "Times that this daemon had stood still, or its store had been away.",
     "divergences_total": "Times that the daemon's view was not what the store held.",
     "relists_total": "Times that the store's history was lost and all was loaded anew.",
 }

@@ -20,6 +20,7 @@ from tests.support.processes import PATIENCE_S, daemon
 
 GUIDES = [page for page in PAGES if page.parent.name != "reference"]
 OPERATOR = (ROOT / "docs" / "operator.md").read_text()
+TROUBLES = (ROOT / "docs" / "troubleshooting.md").read_text()
 SETTINGS = {setting.name for setting in settings_in(DaemonSettings)}
 UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "h": 3600}
 
@@ -60,9 +61,9 @@ def test_names_in_texts_are_those_of_the_code(page):
         assert name in SETTINGS, name
 
 
-def rows(title: str) -> list[list[str]]:
-    """The cells of the tables below a heading of the operator's guide."""
-    chapter = OPERATOR.split(f"\n## {title}\n")[1].split("\n## ")[0]
+def rows(title: str, page: str = OPERATOR) -> list[list[str]]:
+    """The cells of the tables below a heading."""
+    chapter = page.split(f"\n## {title}\n")[1].split("\n## ", maxsplit=1)[0]
     lines = [line for line in chapter.splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
@@ -108,13 +109,28 @@ def test_the_limits_are_the_defaults():
             assert getattr(getattr(defaults, group), name) in limits, name
 
 
-def test_the_log_messages_are_those_of_the_code():
+def logged() -> set[str]:
+    """What the code logs without being told to say more; `…` stands for what differs."""
     said = set()
     for file in (*(ROOT / "discovery").rglob("*.py"), *(ROOT / "transports").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                said.add(node.value)
-    told = [message for cells in rows("Logs") for message in re.findall(r"`([^`]+)`", cells[0])]
-    assert len(told) > 10
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(
+                        value=ast.Name("logger"), attr="info" | "warning" | "error" | "exception"
+                    ),
+                    args=[ast.Constant(str(text)), *_],
+                ):
+                    said.add(re.sub("%[a-z]", "…", text))
+    return said
+
+
+def test_the_log_messages_are_those_of_the_code():
+    said = logged()
+    told = [cells[0] for cells in [*rows("Logs"), *rows("Log of clients", TROUBLES)]]
+    told = [message for cell in told for message in re.findall(r"`([^`]+)`", cell)]
     for message in told:
-        assert any(text.startswith(message) for text in said), message
+        assert any(text.startswith(message) for text in said), f"nobody says: {message}"
+    told += [cells[0].strip("`") for cells in rows("Messages of clients", TROUBLES)]
+    for text in said:
+        assert any(text.startswith(message) for message in told), f"not explained: {text}"

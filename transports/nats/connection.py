@@ -284,11 +284,11 @@ class NatsConnection:
         why = str(error).removeprefix("nats: ") or type(error).__name__
         if not self._is_closed:
             self._why = f"nats://{server}: {why}"
-            logger.log(
-                logging.WARNING if self._was_up else logging.DEBUG,
-                "connection to NATS lost" if self._was_up else "no connection to NATS",
-                extra={"server": server, "why": why},
-            )
+            extra = {"server": server, "why": why}
+            if self._was_up:
+                logger.warning("connection to NATS lost", extra=extra)
+            else:
+                logger.debug("no connection to NATS", extra=extra)
 
 
 def _tell(waiting: set[asyncio.Future[None]]) -> None:
