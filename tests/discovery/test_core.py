@@ -52,3 +52,28 @@ async def test_a_store_that_is_slow_to_open_is_no_pause(monkeypatch: pytest.Monk
         await asyncio.sleep(0.2)
         assert not core.recovery.is_on(core._now())
         assert core.pauses == 0
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize(
+    ("is_late", "told"),
+    [
+        (True, "stood still, recovering"),
+        (False, "the store was away or stood still, recovering"),
+    ],
+)
+async def test_a_pause_is_noticed_at_the_next_beat_and_told_by_what_stood_still(
+    caplog: pytest.LogCaptureFixture, *, is_late: bool, told: str
+) -> None:
+    settings = DaemonSettings()
+    async with Core(settings, rng=random.Random(1), now_ms=lambda: 0) as core:
+        await asyncio.sleep(settings.lease.recovery_s + 1)
+        assert not core.recovery.is_on(core._now())
+        if is_late:
+            core._beat_due -= 60
+        else:
+            core.store.pauses += 1
+        await asyncio.sleep(settings.watch.beat_interval_s)
+        assert core.recovery.is_on(core._now())
+        assert core.pauses == 1
+        assert caplog.messages == [told]
