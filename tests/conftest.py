@@ -10,6 +10,7 @@ import asyncio
 import asyncio.constants
 import gc
 import linecache
+import math
 import threading
 import time
 import traceback
@@ -113,6 +114,8 @@ def no_leaked_threads() -> Iterator[None]:
 
 @pytest_asyncio.fixture(autouse=True)
 async def no_leaked_tasks_and_sockets() -> AsyncGenerator[None]:
+    # Debug mode warns of slow callbacks, on a busy machine of any: into logs that tests look at.
+    asyncio.get_running_loop().slow_callback_duration = math.inf
     tasks, sockets = asyncio.all_tasks(), _open_sockets()
     yield
     deadline = time.monotonic() + GRACE_S
