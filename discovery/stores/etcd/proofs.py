@@ -37,8 +37,8 @@ class Proofs:
 
         Args:
             received: up to where it has brought everything.
-            listening_since: when it began to wait for etcd over the connection that it has. What
-                was written before that is to come only from then on. None while it does not wait.
+            listening_since: when it began to wait for etcd over the connection that it has; what
+                was written before is to come only from then on. None while it has no connection.
             now: the time.
         """
         if listening_since is None or not self._due or self._due[0][0] <= received:

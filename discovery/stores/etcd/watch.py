@@ -65,7 +65,7 @@ class EtcdWatch:
         """All that came up to this revision is here."""
         self.handed_over = after
         self.listening_since: float | None = None
-        """When it began to wait for what comes over its present connection; loop time."""
+        """When it began to wait for what comes over its connection, None without one; loop time."""
         self.reconnects = 0
         self._client, self._keys, self._line = client, keys, line
         self._loaded, self._most_waiting, self._entered = loaded, most_waiting, entered
@@ -149,17 +149,14 @@ class EtcdWatch:
     async def _receive(self) -> None:
         start, end = self._keys.range_of("")
         request = pb.WatchCreateRequest(key=start, range_end=end, start_revision=self.received + 1)
-        loop = asyncio.get_running_loop()
         try:
             async with self._client.stream(WATCH) as stream:
-                self._stream, self.listening_since = stream, loop.time()
+                self._stream, self.listening_since = stream, asyncio.get_running_loop().time()
                 await stream.send(pb.WatchRequest(create_request=request))
                 while self._why_broken is None and not stream.is_left_behind:
                     self._has_room.clear()
                     if len(self._arrived) >= self._most_waiting:
-                        self.listening_since = None
                         await self._has_room.wait()
-                        self.listening_since = loop.time()
                     self._take(await stream.receive())
         finally:
             self._stream = self.listening_since = None

@@ -55,5 +55,5 @@ def test_a_watch_with_a_new_connection_has_its_time_from_then_on(proofs):
     assert proofs.is_silent(4, 20.0, 20.0 + LONG)
 
 
-def test_a_watch_that_does_not_listen_is_not_silent(proofs):
+def test_a_watch_without_a_connection_is_not_silent(proofs):
     assert not proofs.is_silent(4, None, 1000.0)
