@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from discovery.artifacts import bucket, web
+from discovery.artifacts import bucket, copying, web
 from discovery.artifacts.manifest import Described
 from discovery.artifacts.remote import RemoteSource
 from discovery.artifacts.stopping import Progress, Stop, StoppedError
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 WEIGHTS = os.urandom(3_000_000)
 FILES = {"config.json": b"{}", "w.safetensors": WEIGHTS}
+LISTED = {"config.json": b"[]", "w.safetensors": WEIGHTS[1:] + b"1"}  # what it has next,
+CHANGED = {"config.json": b"{}", "w.safetensors": WEIGHTS[::-1]}  # and after that
 NONSENSE = Answer(200, b"<{nonsense", {"Content-Type": "application/json"})
 
 
@@ -51,7 +53,8 @@ class Place(Protocol):
     hub: str | None
     secret: str
     server: WebServer  # of the bytes of the weights
-    goes_on: bool  # with what was listed, when that changes
+    goes_on: bool  # with what was listed, when that changes while it is read
+    has_versions: bool  # and what was listed can still be read
 
     def put(self, files: Mapping[str, bytes]) -> None:
         """Have these files, and want the secret."""
@@ -67,6 +70,7 @@ class WebPlace:
     secret = "s3cr3t-of-web"
     hub = None
     goes_on = True  # one stream
+    has_versions = False
 
     def __init__(self, server: WebServer) -> None:
         self.server, self.url = server, f"{server.url}/m/"
@@ -85,7 +89,7 @@ class WebPlace:
 class HubPlace:
     secret = "hf_s3cr3t"
     url = "hf://org/m"
-    goes_on = True  # one commit
+    goes_on = has_versions = True  # commits
 
     def __init__(self, hub: Hub) -> None:
         self._hub, self.hub, self.server = hub, hub.url, hub.cdn
@@ -103,7 +107,7 @@ class HubPlace:
 
 class BucketPlace:
     hub = None
-    goes_on = False
+    goes_on = has_versions = False
 
     def __init__(self, buckets: Buckets) -> None:
         self._buckets, self.server = buckets, buckets.web
@@ -196,32 +200,56 @@ def test_a_source_that_has_changed_meanwhile_starts_anew(place, tmp_path):
     place.put(FILES)
     cache, progress = cache_at(tmp_path), Progress()
     stopped_in_the_middle(cache, place)
-    changed = {"config.json": b"{}", "w.safetensors": WEIGHTS[::-1]}
-    place.put(changed)
+    place.put(CHANGED)
     place.server.asked.clear()
     pull(cache, place, progress=progress)
-    assert installed(cache) == changed
+    assert installed(cache) == CHANGED
     assert progress.resumed_bytes == 0
     assert min(asked.start for asked in place.reads("w.safetensors")) == 0
 
 
-def test_a_source_that_changes_while_it_is_pulled_is_never_installed_in_part(place, tmp_path):
+def test_a_file_that_changes_while_it_is_read_is_never_installed_in_part(
+    place, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(copying, "_AT_ONCE", 1)  # the small file first, then the weights
     cache, stop = cache_at(tmp_path), Stop()
     place.put(FILES)
     pull(cache, place)
-    listed = {"config.json": b"[]", "w.safetensors": WEIGHTS[1:]}
-    changed = {"config.json": b"{}", "w.safetensors": WEIGHTS[::-1]}
-    place.put(listed)
-    stop.check = once_here(cache, lambda: place.put(changed))
+    place.put(LISTED)
+    stop.check = once_here(cache, lambda: place.put(CHANGED))
     if place.goes_on:
         pull(cache, place, stop=stop)
-        assert installed(cache) == listed
+        assert installed(cache) == LISTED
     else:
-        with pytest.raises(UnavailableError, match=r"w.safetensors: "):
+        with pytest.raises(UnavailableError, match=r": w.safetensors: "):
             pull(cache, place, stop=stop)
         assert installed(cache) == FILES
     pull(cache, place)
-    assert installed(cache) == changed
+    assert installed(cache) == CHANGED
+
+
+def test_files_of_two_versions_are_never_installed_together(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(copying, "_AT_ONCE", 1)  # the small file first, then the weights
+    cache, progress, stop = cache_at(tmp_path), Progress(), Stop()
+    place.put(FILES)
+    pull(cache, place)
+    place.put(LISTED)
+
+    def look() -> None:
+        if progress.files_done == 1 and not weights_here(cache):
+            place.put(CHANGED)
+
+    stop.check = look
+    if place.has_versions:
+        pull(cache, place, progress=progress, stop=stop)
+        assert installed(cache) == LISTED
+    else:
+        with pytest.raises(UnavailableError, match=r": w.safetensors: "):
+            pull(cache, place, progress=progress, stop=stop)
+        assert installed(cache) == FILES
+    assert progress.files_done >= 1
+    pull(cache, place)
+    assert installed(cache) == CHANGED
 
 
 PULL = """
