@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from scale import Scale
 
 _EACH = 4
+_LOOK_S = 0.1
 _PLACE = {"namespace": "bench", "component": "vllm", "endpoint": "generate"}
 
 
@@ -90,6 +91,8 @@ async def _tell(pipe: Connection, url: str) -> None:
     changes: Changes = []
     async with discovery.connect(url) as d, d.watch(discovery.EndpointQuery()) as stream:
         await stream.synced()
+        while stream.is_recovering:  # a daemon that has just started believes no lease's end
+            await asyncio.sleep(_LOOK_S)
         pipe.send(None)
         asking = asyncio.create_task(_answer(pipe, changes))
         async for event in stream:
