@@ -22,15 +22,10 @@ from discovery.artifacts.usage import (
 )
 from discovery.artifacts.wanted import wanted_by
 from discovery.bookkeys import CATALOG
-from discovery.catalogrecord import (
-    CatalogRecord,
-    ModelName,
-    check_name,
-    check_tenant,
-    check_version,
-)
+from discovery.catalogrecord import CatalogRecord
 from discovery.catalogrules import find, visible
 from discovery.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
+from discovery.modelname import ModelName, check_name, check_tenant, check_version
 from discovery.names import Kind, shown
 from discovery.wire import decode_object
 

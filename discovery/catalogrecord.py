@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, cast
 
-from discovery.bookkeys import catalog_key, catalog_owner, catalog_scope
 from discovery.errors import InvalidArgumentError, RecordError
 from discovery.jsonvalue import json_copy
-from discovery.names import MAX_SEGMENT_BYTES, shown
+from discovery.modelname import ModelName, check_tenant
+from discovery.names import check_text, shown
 from discovery.stamps import checked_stamp
 from discovery.wire import decode_object, encode_object
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from discovery.bookkeys import BookEntry
     from discovery.jsonvalue import Json
-    from discovery.names import Scope
     from discovery.store import Entry
 
 TASKS: Final = (
@@ -39,11 +38,7 @@ TASKS: Final = (
     "image",
 )
 
-_BETWEEN: Final = "::"
-_MAX_VERSION: Final = 2**63 - 1
-_MAX_TENANT_BYTES: Final = 64
 _MAX_TEXT_BYTES: Final = 4096
-_TENANT_PARTS: Final = 3
 
 
 class CatalogStatus(StrEnum):
@@ -53,56 +48,6 @@ class CatalogStatus(StrEnum):
     LOADED = "loaded"
     FAILED = "failed"
     RETIRED = "retired"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelName:
-    """Which model: of a tenant, or with None of all; `version` from 1."""
-
-    tenant: str | None
-    name: str
-    version: int
-
-    @property
-    def key(self) -> str:
-        """The catalog's primary key. It is built here and nowhere else."""
-        words = [self.name, str(self.version)]
-        return _BETWEEN.join(words if self.tenant is None else [self.tenant, *words])
-
-    @property
-    def owner(self) -> str:
-        """What the part of the catalog is called that it is in."""
-        return catalog_owner(self.tenant)
-
-    @property
-    def row(self) -> str:
-        """Where its record lies in the store."""
-        return catalog_key(self.owner, self.name, self.version)
-
-    @property
-    def scope(self) -> Scope:
-        """The scope of all of its versions."""
-        return catalog_scope(self.owner, self.name)
-
-    @classmethod
-    def of(cls, tenant: object, name: object, version: object) -> ModelName:
-        """Return the model that these name. Raises `InvalidArgumentError` for what is no name."""
-        return cls(
-            tenant=check_tenant(tenant), name=check_name(name), version=check_version(version)
-        )
-
-    @classmethod
-    def parse(cls, key: str) -> ModelName:
-        """Return the model of a primary key. Raises `InvalidArgumentError` for what is none."""
-        *above, version = key.split(_BETWEEN)
-        if len(above) not in {1, 2} or not version.isascii() or not version.isdecimal():
-            raise InvalidArgumentError(
-                f"catalog key {shown(key)}: expected name::version or tenant::name::version"
-            )
-        found = cls.of(above[0] if len(above) > 1 else None, above[-1], int(version[:20]))
-        if found.key != key:
-            raise InvalidArgumentError(f"catalog key {shown(key)}: expected {found.key}")
-        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,8 +155,8 @@ def described(
         name=model.name,
         version=model.version,
         tenant=model.tenant,
-        model_type=_text("model_type", model_type),
-        backend=_text("backend", backend),
+        model_type=check_text("model_type", model_type, _MAX_TEXT_BYTES),
+        backend=check_text("backend", backend, _MAX_TEXT_BYTES),
         task=_task(task),
         base_model=_base(model, base_model),
         artifact_path=_optional("artifact_path", artifact_path),
@@ -281,62 +226,11 @@ def _decoded(
     )
 
 
-# ---- names
-
-
-def check_tenant(value: object) -> str | None:
-    """Return a tenant, None for none. Raises `InvalidArgumentError` for what is no name."""
-    return None if value is None else _part("tenant", value, _MAX_TENANT_BYTES)
-
-
-def check_name(value: object) -> str:
-    """Return a model's name. Raises `InvalidArgumentError` for what is none."""
-    name = _part("name", value, MAX_SEGMENT_BYTES)
-    encoded = len(catalog_scope("", name)[-1])
-    if encoded > MAX_SEGMENT_BYTES:
-        raise InvalidArgumentError(
-            f"name {shown(name)}: has {encoded} bytes when percent-encoded, expected "
-            f"{MAX_SEGMENT_BYTES} at most"
-        )
-    return name
-
-
-def check_version(value: object) -> int:
-    """Return a version. Raises `InvalidArgumentError` for what is none."""
-    if type(value) is not int or not 1 <= value <= _MAX_VERSION:
-        raise InvalidArgumentError(f"version {shown(value)}: expected an integer of 1 or more")
-    return value
-
-
-def _part(what: str, value: object, most_bytes: int) -> str:
-    """Return a part of a primary key, from which no other key can be made."""
-    if not isinstance(value, str) or not value or not _is_text(value, most_bytes):
-        raise InvalidArgumentError(
-            f"{what} {shown(value)}: expected 1 to {most_bytes} bytes of UTF-8 without control "
-            "characters"
-        )
-    if _BETWEEN in value or value[0] == ":" or value[-1] == ":":
-        raise InvalidArgumentError(
-            f"{what} {shown(value)}: expected no '::' in it and no ':' at an end, which stand "
-            "between the parts of a key"
-        )
-    return value
-
-
 # ---- columns
 
 
-def _text(column: str, value: object) -> str:
-    if not isinstance(value, str) or not value or not _is_text(value, _MAX_TEXT_BYTES):
-        raise InvalidArgumentError(
-            f"{column} {shown(value)}: expected 1 to {_MAX_TEXT_BYTES} bytes of UTF-8 without "
-            "control characters"
-        )
-    return value
-
-
 def _optional(column: str, value: object) -> str | None:
-    return None if value is None else _text(column, value)
+    return None if value is None else check_text(column, value, _MAX_TEXT_BYTES)
 
 
 def _task(value: object) -> str:
@@ -349,7 +243,7 @@ def _base(model: ModelName, value: object) -> str | None:
     """Return the key of a base model, which must be one that the owner can see."""
     if value is None:
         return None
-    text = _text("base_model", value)
+    text = check_text("base_model", value, _MAX_TEXT_BYTES)
     try:
         base = ModelName.parse(text)
     except InvalidArgumentError as error:
@@ -364,10 +258,3 @@ def _config(value: object) -> Mapping[str, Json]:
     if not isinstance(copy, dict):
         raise InvalidArgumentError(f"config {shown(value)}: expected a JSON object")
     return cast("Mapping[str, Json]", copy)
-
-
-def _is_text(value: str, most_bytes: int) -> bool:
-    try:
-        return len(value.encode()) <= most_bytes and value.isprintable()
-    except UnicodeEncodeError:
-        return False

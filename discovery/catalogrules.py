@@ -5,15 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from discovery.bookkeys import catalog_head_key, catalog_owner
-from discovery.catalogrecord import (
-    CatalogRecord,
-    ModelName,
-    check_name,
-    decode_catalog,
-    is_retired_in,
-)
+from discovery.catalogrecord import CatalogRecord, decode_catalog, is_retired_in
 from discovery.errors import InvalidArgumentError, RecordError
 from discovery.mirror import RefusedOnMirrorError
+from discovery.modelname import ModelName, check_name
 from discovery.names import shown
 from discovery.store import AtRevision
 from discovery.wire import decode_object

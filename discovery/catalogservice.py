@@ -7,17 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from discovery.bookkeys import CATALOG, catalog_head_key, catalog_owner
-from discovery.catalogrecord import (
-    CatalogRecord,
-    CatalogStatus,
-    ModelName,
-    check_name,
-    check_tenant,
-    check_version,
-    decode_catalog,
-    described,
-    kept_of,
-)
+from discovery.catalogrecord import CatalogRecord, CatalogStatus, decode_catalog, described, kept_of
 from discovery.catalogrules import find, visible
 from discovery.errors import (
     FailedPreconditionError,
@@ -26,6 +16,7 @@ from discovery.errors import (
     PermissionDeniedError,
     RecordError,
 )
+from discovery.modelname import ModelName, check_name, check_tenant, check_version
 from discovery.names import shown
 from discovery.stamps import stamp
 from discovery.store import AtRevision, Put

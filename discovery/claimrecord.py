@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from discovery.errors import InvalidArgumentError, RecordError
-from discovery.names import shown
+from discovery.names import check_text, shown
 from discovery.stamps import checked_stamp
 from discovery.wire import decode_object, encode_object
 
@@ -213,12 +213,7 @@ def check_provider(value: object) -> str:
 
 def check_model_name(value: object) -> str:
     """Return a model's name. Raises `InvalidArgumentError` for what is none."""
-    if not isinstance(value, str) or not value or not _is_text(value, _MOST_NAME_BYTES):
-        raise InvalidArgumentError(
-            f"model name {shown(value)}: expected 1 to {_MOST_NAME_BYTES} bytes of UTF-8 without "
-            "control characters"
-        )
-    return value
+    return check_text("model name", value, _MOST_NAME_BYTES)
 
 
 def check_message(value: object) -> str | None:
@@ -240,10 +235,3 @@ def check_status(value: object) -> ClaimStatus:
     if not isinstance(value, str) or value not in tuple(ClaimStatus):
         raise InvalidArgumentError(f"status {shown(value)}: expected {' or '.join(ClaimStatus)}")
     return ClaimStatus(value)
-
-
-def _is_text(value: str, most_bytes: int) -> bool:
-    try:
-        return len(value.encode()) <= most_bytes and value.isprintable()
-    except UnicodeEncodeError:
-        return False

@@ -20,7 +20,6 @@ from discovery.arguments import (
 )
 from discovery.background import Hosted, background_io, forked
 from discovery.bookkeys import BookQuery
-from discovery.catalogrecord import check_tenant
 from discovery.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
@@ -32,6 +31,7 @@ from discovery.fields import Fields
 from discovery.ids import EventChannelId
 from discovery.keeper import Ticket
 from discovery.listing import Listing
+from discovery.modelname import check_tenant
 from discovery.models.asking import Asking
 from discovery.models.catalog import Catalog
 from discovery.models.claims import Claims
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     )
     from discovery.names import Scope
     from discovery.query import EndpointQuery, EventChannelQuery, ModelQuery, Query
-    from discovery.session import Failure
+    from discovery.registrations import Failure
 
 _MIN_TTL_S, _MAX_TTL_S = 1.0, 3600.0
 _MAX_TIMEOUT_S = 86_400.0

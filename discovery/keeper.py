@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from discovery.connection import Connection
     from discovery.ids import InstanceId
-    from discovery.registrations import Deed, Outcome
+    from discovery.jobqueue import Deed
+    from discovery.registrations import Outcome
     from discovery.session import Call, Session
     from discovery.spec import Spec
 

@@ -84,6 +84,28 @@ def _fault_of(value: str) -> str | None:
     return "is too long" if len(value.encode()) > MAX_SEGMENT_BYTES else None
 
 
+def check_text(field: str, value: object, most_bytes: int) -> str:
+    """Return `value` when it is a text of one line, which may have slashes in it.
+
+    Args:
+        field: what the value is, for the message.
+        value: the text.
+        most_bytes: of its UTF-8.
+
+    Raises:
+        InvalidArgumentError: it is no string, empty, too long, or has what cannot be printed.
+    """
+    try:
+        if isinstance(value, str) and value.isprintable() and 0 < len(value.encode()) <= most_bytes:
+            return value
+    except UnicodeEncodeError:
+        pass
+    raise InvalidArgumentError(
+        f"{field} {shown(value)}: expected 1 to {most_bytes} bytes of UTF-8 without control "
+        "characters"
+    )
+
+
 def check_instance_id(field: str, value: object) -> int:
     """Return `value` when it is an unsigned 64-bit integer.
 

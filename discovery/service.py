@@ -7,7 +7,6 @@ import logging
 from typing import TYPE_CHECKING
 
 from discovery.budget import Budget
-from discovery.catalogrecord import check_tenant
 from discovery.chunks import Chunks
 from discovery.errors import (
     DiscoveryError,
@@ -20,6 +19,7 @@ from discovery.errors import (
 from discovery.events import Cause, check_last_words
 from discovery.fields import Fields, read_text
 from discovery.ids import parse_id
+from discovery.modelname import check_tenant
 from discovery.names import shown
 from discovery.operations import Operations
 from discovery.reports import Reports

@@ -25,7 +25,7 @@ from discovery.errors import (
 from discovery.events import Cause
 from discovery.fields import Fields
 from discovery.holding import Holding
-from discovery.registrations import Deed, Failure, Registrations
+from discovery.registrations import Registrations
 
 if TYPE_CHECKING:
     import random
@@ -33,10 +33,9 @@ if TYPE_CHECKING:
 
     from discovery.errors import DiscoveryError
     from discovery.ids import InstanceId
-    from discovery.registrations import Job, Outcome
+    from discovery.jobqueue import Deed, Job
+    from discovery.registrations import Failure, Outcome
     from discovery.spec import Spec
-
-__all__ = ["Call", "Deed", "Failure", "LeaseState", "Session"]
 
 _ATTEMPT_S = 2.0
 
@@ -112,7 +111,7 @@ class Session:
 
         Returns what kept it from being done, if anything is known.
         """
-        job = self._registrations.find(job_number)
+        job = self._registrations.jobs.find(job_number)
         self._registrations.abandon(job_number)
         return (job.last_error or self._lease_error) if job else None
 
@@ -129,7 +128,7 @@ class Session:
             return
         self._is_closing = True
         self._last_words = {"cause": cause.value, "detail": detail}
-        self._registrations.clear()
+        self._registrations.jobs.clear()
         self._calls.clear()  # whatever is still answered changes nothing any more
         self._lease.call, self._lease.retry_at = 0, float("-inf")
 
@@ -167,15 +166,15 @@ class Session:
         lease = self._lease
         if self.state is LeaseState.HELD and not self._is_closing:
             renew_at = float("inf") if lease.call else lease.renew_at
-            return min(renew_at, self._registrations.next_due())
-        is_wanted = self._registrations or self._is_closing
+            return min(renew_at, self._registrations.jobs.next_due())
+        is_wanted = self._registrations.jobs or self._is_closing
         if self.is_closed or not is_wanted or lease.call:
             return float("inf")
         return lease.retry_at
 
     def hurry(self, now: float) -> None:
         """Do at `now` what waits for its time, and renew the lease: a daemon was just reached."""
-        self._registrations.hurry(now)
+        self._registrations.jobs.hurry(now)
         self._lease.hurry(now)
 
     def answer(self, number: int, result: Mapping[str, object], now: float) -> None:
@@ -188,7 +187,7 @@ class Session:
                     self._renewed(read, now, is_new=op == "grant")
                 case "revoke":
                     self.state = LeaseState.CLOSED
-                case _ if self._registrations.is_attempted(job, number):
+                case _ if self._registrations.jobs.is_attempted(job, number):
                     revision, epoch = read.integer("revision"), read.text("epoch")
                     self._registrations.done(job, revision, result)
                     self._note_ground(epoch, self._ground[1])
@@ -211,7 +210,7 @@ class Session:
                 self._lose(now)
             case "keep_alive":
                 self._lease.retry_later(now)
-            case _ if self._registrations.is_attempted(job, number):
+            case _ if self._registrations.jobs.is_attempted(job, number):
                 self._not_done(job, error, now)
             case _:
                 pass
@@ -229,7 +228,7 @@ class Session:
     def _poll_grant(self, now: float) -> list[Call]:
         lease = self._lease
         self._registrations.drop_removals()
-        if not self._registrations or lease.call or lease.retry_at > now:
+        if not self._registrations.jobs or lease.call or lease.retry_at > now:
             return []
         if self.state is LeaseState.NONE:
             self.state = LeaseState.GRANTING
@@ -294,7 +293,7 @@ class Session:
     # ---- jobs
 
     def _not_done(self, number: int, error: DiscoveryError, now: float) -> None:
-        job = self._registrations[number]
+        job = self._registrations.jobs[number]
         is_their_fault = isinstance(error, InternalError) and not job.is_for_caller
         if not error.retryable and not is_their_fault:
             self._registrations.refuse(number, error)
@@ -302,7 +301,7 @@ class Session:
         job.failures += 1
         asked_s = error.retry_after_s if isinstance(error, ResourceExhaustedError) else None
         retry_at = now + (asked_s or 0.0) + self._lease.backoff_s(job.failures)
-        self._registrations.postpone(number, error, retry_at)
+        self._registrations.jobs.postpone(number, error, retry_at)
 
     # ---- calls
 
@@ -317,7 +316,7 @@ class Session:
 
     def _send(self, job_number: int, job: Job) -> Call:
         self._numbers += 1
-        self._registrations.sent(job_number, self._numbers)
+        self._registrations.jobs.sent(job_number, self._numbers)
         fields = {**self._proof(), "sequence": self._lease.next_sequence()}
         if job.deed:
             op, fields = job.deed.op, {**job.deed.fields, **fields}

@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from discovery.errors import InvalidArgumentError
-from discovery.names import shown
+from discovery.names import check_text, shown
 from discovery.objectname import sanitised
 
 MANIFEST: Final = "manifest.json"
@@ -49,26 +49,14 @@ def check_path(value: object) -> str:
 
     Raises `InvalidArgumentError` for one that is not relative, or that leads out of it.
     """
-    if not isinstance(value, str) or not _is_text(value):
-        raise InvalidArgumentError(
-            f"path {shown(value)}: expected 1 to {_MOST_PATH_BYTES} bytes of UTF-8 without control "
-            "characters"
-        )
-    if value.startswith("/") or "\\" in value:
+    path = check_text("path", value, _MOST_PATH_BYTES)
+    if path.startswith("/") or "\\" in path:
         raise InvalidArgumentError(f"path {shown(value)}: expected a relative path with '/'")
-    if any(part in {"", ".", ".."} for part in value.split("/")):
+    if any(part in {"", ".", ".."} for part in path.split("/")):
         raise InvalidArgumentError(f"path {shown(value)}: expected no '.', '..' or '//' in it")
-    return value
+    return path
 
 
 def is_skipped(name: str) -> bool:
     """Say whether a source's file or folder of this name is left out: hidden, or a manifest."""
     return name.startswith(".") or name == MANIFEST
-
-
-def _is_text(value: str) -> bool:
-    try:
-        encoded = value.encode()
-    except UnicodeEncodeError:
-        return False
-    return 0 < len(encoded) <= _MOST_PATH_BYTES and value.isprintable()

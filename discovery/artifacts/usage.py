@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from discovery.artifacts.entry import claimed_name, entry_of
-from discovery.catalogrecord import ModelName
 from discovery.errors import InvalidArgumentError
+from discovery.modelname import ModelName
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

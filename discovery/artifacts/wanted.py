@@ -13,7 +13,8 @@ from discovery.errors import InvalidArgumentError
 from discovery.names import shown
 
 if TYPE_CHECKING:
-    from discovery.catalogrecord import CatalogRecord, ModelName
+    from discovery.catalogrecord import CatalogRecord
+    from discovery.modelname import ModelName
 
 SETTING = "artifacts.source"
 

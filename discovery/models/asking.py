@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from discovery.background import Background
+    from discovery.jobqueue import Deed
     from discovery.participant import Participant
-    from discovery.registrations import Deed
 
 
 class Asking:

@@ -7,15 +7,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
 from discovery.bookkeys import CATALOG, BookEntry, catalog_owner
-from discovery.catalogrecord import (
-    CatalogRecord,
-    ModelName,
-    catalog_from_wire,
-    check_name,
-    check_version,
-    decode_catalog,
-    described,
-)
+from discovery.catalogrecord import CatalogRecord, catalog_from_wire, decode_catalog, described
 from discovery.catalogrules import own_then_global
 from discovery.clock import now_ms
 from discovery.errors import (
@@ -25,6 +17,7 @@ from discovery.errors import (
     RecordError,
     UnavailableError,
 )
+from discovery.modelname import ModelName, check_name, check_version
 from discovery.models.asking import unreadable
 from discovery.names import shown
 from discovery.stamps import stamp

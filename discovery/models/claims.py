@@ -21,10 +21,10 @@ from discovery.claimrecord import (
 )
 from discovery.clock import now_ms
 from discovery.errors import InvalidArgumentError, RecordError, UnavailableError
+from discovery.jobqueue import Deed
 from discovery.models.asking import unreadable
 from discovery.names import shown
 from discovery.objectname import object_name
-from discovery.registrations import Deed
 from discovery.stamps import stamp
 
 if TYPE_CHECKING:

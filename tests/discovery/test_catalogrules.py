@@ -6,10 +6,11 @@ import dataclasses
 
 import pytest
 
-from discovery.catalogrecord import CatalogRecord, CatalogStatus, ModelName, described
+from discovery.catalogrecord import CatalogRecord, CatalogStatus, described
 from discovery.catalogrules import find, head_guard, own_then_global, serving_guards, visible
 from discovery.errors import InvalidArgumentError, RecordError
 from discovery.mirror import Mirror, RefusedOnMirrorError
+from discovery.modelname import ModelName
 from discovery.store import AtRevision, Entry
 
 AT = "2026-11-21T18:00:00.000Z"

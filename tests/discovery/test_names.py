@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from discovery.errors import InvalidArgumentError
-from discovery.names import check_instance_id, check_segment, shown
+from discovery.names import check_instance_id, check_segment, check_text, shown
 
 
 @pytest.mark.parametrize("name", ["a", "...", "my ns", "a.b", "ünï", "x" * 253, "é" * 126, "%2F"])
@@ -52,6 +52,19 @@ def test_a_segment_is_either_refused_or_fits_between_two_slashes(value: str) -> 
     else:
         assert f"a/{value}/b".split("/") == ["a", value, "b"]
         assert 1 <= len(value.encode()) <= 253
+
+
+@pytest.mark.parametrize("value", ["a", "org/m", "é" * 5, "a" * 10])
+def test_a_text_may_be_any_that_can_be_printed_on_a_line(value: str) -> None:
+    assert check_text("name", value, 10) == value
+
+
+@pytest.mark.parametrize("value", ["", "é" * 6, "a" * 11, "a\n", "\ud800", "\x85", b"a", None, 7])
+def test_a_bad_text_is_refused_with_field_value_and_rule(value: object) -> None:
+    told = f"name {shown(value)}: expected 1 to 10 bytes of UTF-8 without control characters"
+    with pytest.raises(InvalidArgumentError) as caught:
+        check_text("name", value, 10)
+    assert str(caught.value) == told
 
 
 @pytest.mark.parametrize("value", [0, 1, 2**53, 2**64 - 1])

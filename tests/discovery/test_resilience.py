@@ -483,7 +483,7 @@ async def settled(d) -> None:
         """Come after everything that has been sent to the thread."""
 
     await d._background.run(pass_by())
-    await until(lambda: not d._here.keeper._futures and not d._here.session._registrations)
+    await until(lambda: not d._here.keeper._futures and not d._here.session._registrations.jobs)
 
 
 async def test_connecting_may_be_cancelled_at_every_step(place):

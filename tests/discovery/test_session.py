@@ -17,7 +17,8 @@ from discovery.errors import (
     UnavailableError,
 )
 from discovery.events import Cause
-from discovery.session import Call, Deed, LeaseState, Session
+from discovery.jobqueue import Deed
+from discovery.session import Call, LeaseState, Session
 from tests.support.model_registry import REFUSED, ModelRegistry
 from tests.support.specs import endpoint
 
@@ -971,7 +972,7 @@ def test_a_deed_takes_a_lease_and_is_answered_as_it_was():
     session.answer(call.number, done(5) | {"claimed": True}, 0.0)
     (outcome,) = session.take_outcomes()
     assert (outcome.job, outcome.revision, outcome.answer["claimed"]) == (job, 5, True)
-    assert not session._registrations
+    assert not session._registrations.jobs
 
 
 def test_a_deed_that_is_repeated_has_a_number_of_its_own():
@@ -994,7 +995,7 @@ def test_an_abandoned_deed_is_undone_and_nobody_is_told():
     assert (undo.op, undo.fields["b"]) == ("undo", 2)
     session.answer(undo.number, done(6), 0.0)
     assert session.take_outcomes() == []
-    assert not session._registrations
+    assert not session._registrations.jobs
 
 
 @pytest.mark.parametrize("deed", [DEED, Deed("do", {}, "s")])
@@ -1021,7 +1022,7 @@ def test_a_refused_deed_is_told_and_what_it_may_have_done_is_undone():
     undo = only(session.poll(0.0))
     assert undo.op == "undo"
     session.fail(undo.number, NO, 0.0)
-    assert not session._registrations
+    assert not session._registrations.jobs
     assert session.take_outcomes() == []
 
 

@@ -17,10 +17,10 @@ from discovery.artifacts.reportwire import report_from_wire, report_to_wire
 from discovery.artifacts.stamping import read_stamp
 from discovery.artifacts.tree import UnhealthyError, check_bytes, checked
 from discovery.artifacts.usage import entries_by_last_use, entries_in_use
-from discovery.catalogrecord import check_name
 from discovery.claimrecord import ClaimRecord, ClaimStatus
 from discovery.config import artifact_settings_from_env
 from discovery.errors import InvalidArgumentError, SettingError
+from discovery.modelname import check_name
 from tests.fuzz.contract import Target, attempt, same, text_of, value_of
 
 AT = "2026-11-21T18:00:00.000Z"

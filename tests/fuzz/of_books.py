@@ -7,11 +7,7 @@ from typing import Any
 
 from discovery.catalogrecord import (
     CatalogRecord,
-    ModelName,
     catalog_from_wire,
-    check_name,
-    check_tenant,
-    check_version,
     decode_catalog,
     described,
     kept_of,
@@ -30,6 +26,7 @@ from discovery.claimrecord import (
 )
 from discovery.cli.typed import config_of
 from discovery.errors import InvalidArgumentError, RecordError
+from discovery.modelname import ModelName, check_name, check_tenant, check_version
 from discovery.objectname import object_name
 from discovery.stamps import checked_stamp
 from discovery.store import Entry

@@ -13,7 +13,7 @@ from discovery.identity import identity_from_card
 from discovery.ids import EndpointId, EventChannelId, ModelId, parse_id, parse_instance_id
 from discovery.jsonvalue import MAX_JSON_DEPTH, json_copy, json_depth_is_within
 from discovery.keys import decode_segment, encode_segment, format_key, parse_key
-from discovery.names import check_instance_id, check_segment
+from discovery.names import check_instance_id, check_segment, check_text
 from discovery.session_record import SessionRecord, hash_token
 from discovery.settings import LimitSettings
 from discovery.spec import ModelSpec
@@ -79,6 +79,8 @@ def segments(data: bytes) -> None:
     name = attempt(lambda: check_segment("field", text), InvalidArgumentError)
     if name is not None:
         assert decode_segment(encode_segment(name)) == name
+    line = attempt(lambda: check_text("field", text, 99), InvalidArgumentError)
+    assert line is None or (line == text and len(line.splitlines()) == 1)
     attempt(lambda: check_instance_id("field", value_of(data)), InvalidArgumentError)
 
 
@@ -171,7 +173,7 @@ TARGETS = (
     ),
     Target(
         run=segments,
-        covers=(decode_segment, check_segment, check_instance_id),
+        covers=(decode_segment, check_segment, check_text, check_instance_id),
         seeds=[b"a%20b%2Fc", b"plain", "é".encode(), b"7"],
         weight=2,
     ),

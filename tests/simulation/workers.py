@@ -251,7 +251,7 @@ class Worker:
             return
         entries = self.world.truth.line.moments[-1].entries
         there = {k for k, e in entries.items() if e.lease == self.instance_id}
-        if self.session._registrations._jobs:
+        if self.session._registrations.jobs:
             self.world.blame("not healed", f"{self.process.name} has jobs left")
         elif there != set(self.owned):
             wrong = sorted(there ^ set(self.owned))

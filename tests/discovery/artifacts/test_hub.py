@@ -18,13 +18,13 @@ from discovery.artifacts.node import Node
 from discovery.artifacts.remote import RemoteSource
 from discovery.artifacts.stopping import Progress, Stop
 from discovery.artifacts.wanted import Wanted
-from discovery.catalogrecord import ModelName
 from discovery.errors import (
     InternalError,
     InvalidArgumentError,
     PermissionDeniedError,
     UnavailableError,
 )
+from discovery.modelname import ModelName
 from discovery.settings import ArtifactSettings
 from tests.discovery.artifacts.places import cache_at, installed, left_in, sha256
 from tests.discovery.artifacts.test_web import TAKE, tls_of

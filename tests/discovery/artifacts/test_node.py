@@ -15,8 +15,8 @@ from discovery.artifacts.node import Node
 from discovery.artifacts.reportwire import report_from_wire, report_to_wire
 from discovery.artifacts.stopping import Progress, never
 from discovery.artifacts.wanted import Wanted
-from discovery.catalogrecord import ModelName
 from discovery.errors import InvalidArgumentError, PermissionDeniedError
+from discovery.modelname import ModelName
 from discovery.settings import ArtifactSettings
 from tests.discovery.artifacts.places import FILES, below, cache_at, folder_with, installed, pulled
 

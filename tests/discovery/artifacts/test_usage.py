@@ -9,8 +9,8 @@ from discovery.artifacts.usage import (
     entries_in_use,
     model_entry,
 )
-from discovery.catalogrecord import ModelName
 from discovery.claimrecord import ClaimRecord, ClaimStatus
+from discovery.modelname import ModelName
 
 HERE, THERE = "host:/models", "other:/models"
 

@@ -7,8 +7,9 @@ import pytest
 from discovery.artifacts.entry import entry_of
 from discovery.artifacts.manifest import Described
 from discovery.artifacts.wanted import Wanted, wanted_by
-from discovery.catalogrecord import CatalogRecord, ModelName, described
+from discovery.catalogrecord import CatalogRecord, described
 from discovery.errors import InvalidArgumentError
+from discovery.modelname import ModelName
 
 SETTING = "https://mirror.example/{name}/v{version}/"
 

@@ -8,9 +8,9 @@ import pytest
 
 from discovery import FailedPreconditionError, InvalidArgumentError, RecordError
 from discovery.bookkeys import claim_key, claim_owner_key
+from discovery.jobqueue import Deed
 from discovery.models import AlreadyExists, Claimed, ClaimStatus, object_name
 from discovery.objectname import name_only_object_name
-from discovery.registrations import Deed
 from tests.discovery.models.test_claims import told
 from tests.support.bookplaces import THEN
 

@@ -9,6 +9,7 @@ from discovery import pending
 from discovery.decision import Decider
 from discovery.errors import LeaseExpiredError, ModelConflictError
 from discovery.holding import Holding
+from discovery.jobqueue import JobQueue
 from discovery.registrations import Registrations
 from discovery.registry import Registry
 from discovery.session import Session
@@ -148,14 +149,14 @@ def _(patch: Patch) -> None:
 def _(patch: Patch) -> None:
     def undo(_: Any, self: Registrations, number: int, job: Any) -> None:
         del job
-        self._end(number)
+        self.jobs.end(number)
 
     patch.around(Registrations, "_undo", undo)
 
 
 @bug("jobs on one record not in turn")
 def _(patch: Patch) -> None:
-    patch.always(Registrations, "_is_first", value=True)
+    patch.always(JobQueue, "is_first", value=True)
 
 
 # ---- another epoch
@@ -172,9 +173,9 @@ def _(patch: Patch) -> None:
 
     def assert_again(original: Any, self: Registrations) -> None:
         original(self)
-        for number, job in list(self._jobs.items()):
+        for number, job in self.jobs.all():
             if job.is_retention:
-                self._end(number)
+                self.jobs.end(number)
 
     patch.around(Registrations, "assert_again", assert_again)
 
