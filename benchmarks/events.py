@@ -29,7 +29,6 @@ _PER_S = 1_000
 _RAW_AHEAD = 5_000
 _PEERS_BURST = 20_000
 _AIMS = {"zmq": 50_000, "nats": 40_000}
-_NATS_CONNECTS_S = 0.5
 _NAMES = {"zmq": "ZMQ", "nats": "NATS"}
 _QUANTILES = ((0.5, 0.3), (0.99, None))
 
@@ -141,8 +140,6 @@ async def _subscribe(pipe: Connection, url: str, servers: str | None) -> dict[st
         EventSubscriber(d, **_PLACE, nats=servers) as subscriber,
     ):
         await subscriber.synced()
-        if servers:
-            await asyncio.sleep(_NATS_CONNECTS_S)
         pipe.send(None)
         async for item in subscriber:
             match item:

@@ -95,11 +95,9 @@ def check_text(field: str, value: object, most_bytes: int) -> str:
     Raises:
         InvalidArgumentError: it is no string, empty, too long, or has what cannot be printed.
     """
-    try:
-        if isinstance(value, str) and value.isprintable() and 0 < len(value.encode()) <= most_bytes:
-            return value
-    except UnicodeEncodeError:
-        pass
+    # What can be printed can be encoded: it has no lone surrogates.
+    if isinstance(value, str) and value.isprintable() and 0 < len(value.encode()) <= most_bytes:
+        return value
     raise InvalidArgumentError(
         f"{field} {shown(value)}: expected 1 to {most_bytes} bytes of UTF-8 without control "
         "characters"

@@ -66,6 +66,10 @@ class Channels:
                 self._sent[channel.instance_id] = sent
             self._leave(channel)
 
+    async def settled(self) -> None:
+        """Wait until what is held is subscribed to, on networks that tell."""
+        await self._inlet.settled()
+
     def close(self) -> None:
         """Wait for nothing any more."""
         for timer in self._leaving.values():

@@ -119,6 +119,9 @@ class ZmqInlet:
         """Disconnect, unless others are found there too; see Inlet."""
         self._undo(channel, _places(channel))
 
+    async def settled(self) -> None:
+        """Wait for nothing: publishers know who subscribes; see Inlet."""
+
     def _undo(self, channel: EventChannelInstance, places: Sequence[Address]) -> None:
         for place in places:
             self._receiver.disconnect(place)

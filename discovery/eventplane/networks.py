@@ -44,6 +44,11 @@ class Networks:
         """Receive from it no more; see Inlet."""
         self._of(channel).let_go(channel)
 
+    async def settled(self) -> None:
+        """Wait for subscriptions; see Inlet."""
+        await self._zmq.settled()
+        await self._nats.settled()
+
     def _of(self, channel: EventChannelInstance) -> Inlet:
         return self._nats if isinstance(channel.transport, NatsTransport) else self._zmq
 
@@ -73,6 +78,9 @@ class NoInlet:
 
     def let_go(self, channel: EventChannelInstance) -> None:
         """Do nothing; see Inlet."""
+
+    async def settled(self) -> None:
+        """Wait for nothing; see Inlet."""
 
 
 if TYPE_CHECKING:

@@ -138,6 +138,11 @@ class NatsInlet:
             elif self._nats is not None:
                 self._nats.unsubscribe(subscription)
 
+    async def settled(self) -> None:
+        """Wait until the server has all subscriptions; see Inlet."""
+        if self._nats is not None and self._held:
+            await self._nats.settled()
+
     def _hold(self, nats: NatsConnection, subject: str) -> None:
         nats.start()
         known = self._held.get(subject)

@@ -72,3 +72,10 @@ class Inlet(Protocol):
     def let_go(self, channel: EventChannelInstance) -> None:
         """Receive from it no more."""
         ...
+
+    async def settled(self) -> None:
+        """Wait until subscriptions are in effect, on a network that tells.
+
+        Raises `TransportError` when it ends meanwhile.
+        """
+        ...

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Self
 
 from discovery import config
 from discovery.background import Hosted, background_io
-from discovery.errors import DiscoveryError, FailedPreconditionError, InvalidArgumentError
+from discovery.errors import (
+    DiscoveryError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    UnavailableError,
+)
 from discovery.eventplane.channels import Channels
 from discovery.eventplane.choosing import nats_address
 from discovery.eventplane.handover import Handover, Limits
@@ -31,6 +36,7 @@ from discovery.ids import EventChannelId
 from discovery.instance import EventChannelInstance
 from discovery.names import shown
 from discovery.query import EventChannelQuery
+from transports.errors import TransportError
 from transports.nats.url import is_subject
 from transports.scope import running
 
@@ -163,11 +169,19 @@ class EventSubscriber:
         return self._reception.counters()
 
     async def synced(self) -> None:
-        """Wait until all publishers that are registered now are known, and being connected to."""
+        """Wait until all publishers that are registered now are known, and being connected to.
+
+        On NATS what they publish from now on is not missed: the server has the subscriptions, and
+        while it is away this waits for it. On ZMQ each publisher knows by itself who subscribes.
+        """
         if self._io is None or self._error:
             raise self._error or FailedPreconditionError("the subscriber is closed")
         for stream in self._streams:
-            await stream.synced()
+            await stream.reached(0)  # that is, told to the I/O thread
+        try:
+            await self._io.run(self._channels.settled())
+        except TransportError as error:  # it was closed meanwhile
+            raise self._error or UnavailableError(str(error)) from None
 
     # ---- inside
 

@@ -58,8 +58,7 @@ async def test_tail_shows_what_comes_and_ends_after_so_many():
 async def test_events_go_by_nats_too(nats):
     async with fleet() as (url, d), EventSubscriber(d, **PLACE, nats=nats.url) as subscriber:
         by = ("--transport", "nats", "--nats", nats.url)
-        await subscriber._io.run(subscriber._channels._inlet._nats._nats.up_within(10))
-        await subscriber._io.run(subscriber._channels._inlet._nats._nats.flushed(10))
+        await subscriber.synced()
         code, out, err = await ctl(url, "events", "publish", TEXT, "one", *by, "-o", "json")
         assert (code, err) == (0, "")
         told = json.loads(out)

@@ -18,10 +18,10 @@ from nats.aio.client import Client
 from discovery.background import new_event_loop
 from tests.support.nats import nats_server
 from tests.support.processes import free_ports
-from tests.support.ways import open_way
+from tests.support.ways import open_way, way_to
 from tests.transports.cases import LIMIT_S, Inbox, eventually, only
 from transports.errors import UnreachableError
-from transports.nats.connection import NatsConnection
+from transports.nats.connection import _ANSWER_S, NatsConnection
 from transports.nats.rpc import _ASK_AGAIN_S, _NOBODY_PAUSE_S
 from transports.nats.url import parse_nats_address
 from transports.opening import open_publisher, open_rpc_client, open_rpc_server, open_subscriber
@@ -183,6 +183,32 @@ async def test_a_server_whose_answer_is_behind_much_else_is_not_taken_for_silent
             await eventually(lambda: len(got) == 2)
         assert connection._client is client
     await slow.aclose()
+
+
+async def test_a_subscription_is_waited_for_until_the_server_has_it(own):
+    got: list[bytes] = []
+    port = int(own.endpoint.rpartition(":")[2])
+    async with way_to(port) as way:
+        url = parse_nats_address(only(f"nats://127.0.0.1:{way.port}"))
+        there = parse_nats_address(only(own.url))
+        async with NatsConnection(url) as hearing, NatsConnection(there) as sending:
+            await asyncio.gather(hearing.up(), sending.up())
+            for number, fault in enumerate((way.fall_silent, way.cut, way.hold_answers)):
+                fault()
+                hearing.subscribe(f"s{number}", lambda message: got.append(message.payload))
+                settling = asyncio.create_task(hearing.settled())
+                await asyncio.wait([settling], timeout=2 * _ANSWER_S)
+                assert not settling.done()
+                way.mend()
+                async with asyncio.timeout(LIMIT_S):
+                    await settling
+                sending.send(f"s{number}", b"%d" % number)
+                await eventually(lambda number=number: got == [b"0", b"1", b"2"][: number + 1])
+            way.cut()
+            settling = asyncio.create_task(hearing.settled())
+            await asyncio.wait([settling], timeout=0.1)
+        with pytest.raises(UnreachableError, match="the connection is closed"):
+            await settling
 
 
 async def test_who_gives_up_waiting_until_all_is_sent_makes_nobody_deaf(own, caplog):

@@ -36,6 +36,7 @@ _MOST_WAITING_BYTES: Final = 64 << 20
 _MAX_PAYLOAD: Final = 1 << 20
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
+_ANSWER_S: Final = 1.0
 _NOBODY: Final = "503"  # of NATS for a message with a reply subject that nobody subscribes to
 
 
@@ -169,10 +170,34 @@ class NatsConnection:
         """Wait until the server has what was sent before, but not for long."""
         with suppress(*CUT):
             async with asyncio.timeout(within_s):
-                while self._client is not None and (self._outgoing or self._changes):
+                await self._flush()
+
+    async def settled(self) -> None:
+        """Wait until the server has all subscriptions that were made before.
+
+        Raises `UnreachableError` when this is closed meanwhile.
+        """
+        while True:
+            await self.up()
+            client = self._client
+            try:
+                async with asyncio.timeout(_ANSWER_S):
+                    await self._flush()
+            except TimeoutError:
+                continue  # it takes its time, or is lost, which shows later
+            except CUT:
+                while self._client is client:
                     await self._told(self._draining)
-                if self._client is not None:
-                    await self._client.flush()
+            else:
+                return
+
+    async def _flush(self) -> None:
+        """Wait for the answer to all that was handed over before. Raises one of `CUT`."""
+        client = self._client
+        while self._client is client and (self._outgoing or self._changes):
+            await self._told(self._draining)
+        if client is not None:
+            await client.flush()
 
     # ---- the connection
 

@@ -36,6 +36,7 @@ from tests.support.events import (
 from tests.support.nats import nats_server
 from tests.support.places import EmbeddedPlace, until
 from tests.support.processes import daemon, free_ports
+from tests.support.ways import way_to
 
 SUBJECT = f"namespace.{PLACE['namespace']}.component.{PLACE['component']}.{TOPIC}"
 
@@ -50,6 +51,13 @@ async def d():
 def own(tmp_path):
     with nats_server(tmp_path) as server:
         yield server
+
+
+@pytest.fixture
+async def way(servers):
+    """A way to the server, beside the straight one."""
+    async with way_to(int(servers.endpoint.rpartition(":")[2])) as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +107,7 @@ class Stranger:
 
 async def test_events_arrive_in_order_with_who_when_and_what(d):
     async with subscriber(d) as s:
+        await s.synced()
         async with publisher(d) as p:
             assert p.channel.transport == NatsTransport(subject_prefix=SUBJECT.rpartition(".")[0])
             for payload in (b"one", b"", b"three"):
@@ -135,6 +144,7 @@ async def test_generation_b_has_encoded_subjects_and_bare_msgpack(servers):
         EventPublisher(d, **scope, transport="nats") as p,
     ):
         await stranger.hear("namespace.>")
+        await s.synced()
         await p.publish(b"x")
         assert payloads(await read_messages(s, 1)) == [b"x"]
         await until(lambda: stranger.heard)
@@ -146,6 +156,7 @@ async def test_generation_b_has_encoded_subjects_and_bare_msgpack(servers):
 
 async def test_an_event_larger_than_the_server_takes_is_refused_and_not_counted(d):
     async with subscriber(d) as s, publisher(d, codec="msgpack") as p:
+        await s.synced()
         with pytest.raises(InvalidArgumentError, match="NATS takes at most 1048576"):
             await p.publish(bytes(1 << 20))
         await p.publish(b"small")
@@ -155,6 +166,7 @@ async def test_an_event_larger_than_the_server_takes_is_refused_and_not_counted(
 
 async def test_many_publishers_share_a_subject_and_are_told_apart(d):
     async with subscriber(d) as s:
+        await s.synced()
         async with publisher(d) as one, publisher(d) as two:
             for number in range(50):
                 await one.publish(b"%d" % number)
@@ -169,6 +181,7 @@ async def test_many_publishers_share_a_subject_and_are_told_apart(d):
 async def test_a_subscriber_hears_zmq_and_nats_at_once(d):
     async with subscriber(d) as s, publisher(d) as one, publisher(d, transport="zmq") as two:
         await two.subscribed()
+        await s.synced()
         await one.publish(b"nats")
         await two.publish(b"zmq")
         assert set(payloads(await read_messages(s, 2))) == {b"nats", b"zmq"}
@@ -176,6 +189,7 @@ async def test_a_subscriber_hears_zmq_and_nats_at_once(d):
 
 async def test_what_is_lost_while_the_server_is_away_is_told_exactly(d, own):
     async with subscriber(d) as s, publisher(d) as p:
+        await s.synced()
         await p.publish(b"before")
         await read_messages(s, 1)
         await asyncio.to_thread(own.kill)
@@ -183,7 +197,8 @@ async def test_what_is_lost_while_the_server_is_away_is_told_exactly(d, own):
         for _ in range(7):
             await p.publish(b"lost")
         await asyncio.to_thread(own.start)
-        await until(lambda: p._outlet._nats.is_up and s._channels._inlet._nats._nats.is_up)
+        await until(lambda: p._outlet._nats.is_up)
+        await s.synced()
         await p.publish(b"after")
         items = await read_until(s, lambda item: getattr(item, "payload", b"") == b"after")
         assert [item for item in items if isinstance(item, Lost)] == [Lost(p.publisher_id, 1, 7)]
@@ -192,6 +207,7 @@ async def test_what_is_lost_while_the_server_is_away_is_told_exactly(d, own):
 
 async def test_a_reader_that_sleeps_is_told_exactly_what_it_lost(d):
     async with subscriber(d, max_items=100) as s:
+        await s.synced()
         async with publisher(d) as p:
             for number in range(20_000):
                 await p.publish(b"%d" % number)
@@ -203,6 +219,7 @@ async def test_a_reader_that_sleeps_is_told_exactly_what_it_lost(d):
 
 async def test_garbage_on_the_subject_hurts_nobody(d, servers):
     async with subscriber(d) as s, publisher(d) as p, Stranger(servers) as stranger:
+        await s.synced()
         await p.publish(b"one")
         await read_messages(s, 1)
         await stranger.send(SUBJECT, b"", b"garbage", b"{}", bytes(1000))
@@ -221,8 +238,45 @@ async def test_where_nats_is_may_be_said_or_is_that_of_the_registry(d, servers, 
         with pytest.raises(InvalidArgumentError, match=text):
             subscriber(d, nats=wrong)
     async with subscriber(d, nats=servers.url) as s, publisher(d, nats=servers.url) as p:
+        await s.synced()
         await p.publish(b"said")
         assert payloads(await read_messages(s, 1)) == [b"said"]
+
+
+async def test_whoever_is_synced_is_subscribed_at_the_server(d, servers, way):
+    way.hold_answers()
+    async with (
+        subscriber(d, nats=f"nats://127.0.0.1:{way.port}") as s,
+        publisher(d, nats=servers.url) as p,
+    ):
+        syncing = asyncio.create_task(s.synced())
+        await asyncio.wait([syncing], timeout=0.3)
+        assert not syncing.done()
+        way.mend()
+        await syncing
+        await p.publish(b"from now on")
+        assert payloads(await read_messages(s, 1)) == [b"from now on"]
+
+
+async def test_whoever_is_synced_hears_publishers_of_components_below(d, servers):
+    place = {"topic": TOPIC, "namespace": PLACE["namespace"]}
+    async with publisher(d) as p:
+        for _ in range(20):
+            async with EventSubscriber(d, **place) as s:
+                await s.synced()
+                await p.publish(b"x")
+                assert payloads(await read_messages(s, 1)) == [b"x"]
+
+
+async def test_a_subscriber_that_is_closed_is_not_synced(d, way):
+    way.fall_silent()
+    url = f"nats://127.0.0.1:{way.port}"
+    async with subscriber(d, nats=url) as s:
+        syncing = asyncio.create_task(s.synced())
+        await asyncio.wait([syncing], timeout=0.3)
+        await s.aclose()
+        with pytest.raises(FailedPreconditionError, match="the subscriber is closed"):
+            await syncing
 
 
 async def test_a_channel_on_an_unknown_nats_is_logged_and_hurts_nobody(d, monkeypatch, caplog):
@@ -248,7 +302,7 @@ async def test_a_prefix_of_ones_own_is_used_and_a_wrong_one_refused(d):
     async with subscriber(d) as s:
         async with publisher(d, transport=NatsTransport(subject_prefix="of.my.own")) as p:
             assert await joined(s) == Joined(p.publisher_id)
-            await s._io.run(s._channels._inlet._nats._nats.flushed(5))
+            await s.synced()
             await p.publish(b"x")
             assert payloads(await read_messages(s, 1)) == [b"x"]
         with pytest.raises(InvalidArgumentError, match="cannot be a subject"):

@@ -69,10 +69,6 @@ async def publishing(d, way, *, subscribers=1):
 async def subscribing(d):
     async with EventSubscriber(d, topic=TOPIC, **PLACE) as s:
         await s.synced()
-        nats = s._channels._inlet._nats._nats
-        if nats is not None:  # what is subscribed to before any channel is known
-            await s._io.run(nats.up_within(10))
-            await s._io.run(nats.flushed(10))
         yield s
 
 

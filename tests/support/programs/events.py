@@ -27,7 +27,7 @@ from discovery import Ended, EventCounters, EventPublisher, EventSubscriber, Los
 TOPIC = "kv-events"
 
 
-async def main(url: str, namespace: str) -> None:  # noqa: C901, PLR0912 - a case for each line
+async def main(url: str, namespace: str) -> None:  # noqa: C901 - a case for each line
     place = {"topic": TOPIC, "namespace": namespace, "component": "comp"}
     publishers: dict[str, EventPublisher] = {}
     subscribers: dict[str, EventSubscriber] = {}
@@ -53,8 +53,6 @@ async def main(url: str, namespace: str) -> None:  # noqa: C901, PLR0912 - a cas
                     made = EventSubscriber(d, **place, max_items=int(max_items))
                     subscribers[name] = await stack.enter_async_context(made)
                     await subscribers[name].synced()
-                    if "DISCOVERY_EVENT_NATS" in os.environ:
-                        await subscribed_to_nats(subscribers[name])
                     taken[name] = Counter()
                     say(subscriber=name)
                 case ["stall", seconds]:
@@ -65,13 +63,6 @@ async def main(url: str, namespace: str) -> None:  # noqa: C901, PLR0912 - a cas
                     say(read=name, **await read(subscribers[name], int(ended), taken[name]))
                 case ["kill"]:
                     os.kill(os.getpid(), signal.SIGKILL)
-
-
-async def subscribed_to_nats(subscriber: EventSubscriber) -> None:
-    """Wait until the server has the subscriptions that are made before any channel is known."""
-    nats = subscriber._channels._inlet._nats._nats
-    await subscriber._io.run(nats.up_within(10))
-    await subscriber._io.run(nats.flushed(10))
 
 
 async def read(subscriber: EventSubscriber, ended: int, taken: Counter[int]) -> dict[str, object]:
