@@ -91,7 +91,7 @@ async def _tell(pipe: Connection, url: str) -> None:
     changes: Changes = []
     async with discovery.connect(url) as d, d.watch(discovery.EndpointQuery()) as stream:
         await stream.synced()
-        while stream.is_recovering:  # a daemon that has just started believes no lease's end
+        while (await d.status())["recovering"]:  # it has just started: no lease's end is believed
             await asyncio.sleep(_LOOK_S)
         pipe.send(None)
         asking = asyncio.create_task(_answer(pipe, changes))

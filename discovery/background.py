@@ -71,7 +71,10 @@ class Background:
             await settled(self.ended)
 
     async def run(self, coro: Coroutine[Any, Any, T]) -> T:
-        """Run `coro` on the thread's loop and return its result. Cancelling here cancels there."""
+        """Run `coro` on the thread's loop and return its result. Cancelling here cancels there.
+
+        Raises `UnavailableError` when the loop ends before `coro` does.
+        """
         if self.is_elsewhere:
             coro.close()
             raise forked()
@@ -80,7 +83,13 @@ class Background:
         except RuntimeError as error:  # the loop is closed
             coro.close()
             raise UnavailableError("the connection has ended") from error
-        return await asyncio.wrap_future(future)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise UnavailableError("the connection has ended") from None
 
     def call(self, function: Callable[..., object], *args: object) -> None:
         """Call `function` on the thread's loop, soon; never, when that has ended or is not here."""

@@ -1,4 +1,4 @@
-"""One model of the catalog: its key, its fields, and how they change. Sans-I/O.
+"""One model of the catalog: its fields, and how they change. Sans-I/O.
 
 Source: spec/models.md §1.
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from discovery.instance import EventChannelInstance
     from transports.address import Address
     from transports.nats.connection import Received, Subscription
+
+logger = logging.getLogger(__name__)
 
 MOST_WAITING: Final = 100_000
 """How many events of a publisher may wait to be sent."""
@@ -141,6 +145,11 @@ class NatsInlet:
     async def settled(self) -> None:
         """Wait until the server has all subscriptions; see Inlet."""
         if self._nats is not None and self._held:
+            try:
+                async with asyncio.timeout(_ENTER_S):
+                    await self._nats.up()
+            except TimeoutError:
+                logger.warning("waiting for NATS", extra={"why": self._nats.why_down()})
             await self._nats.settled()
 
     def _hold(self, nats: NatsConnection, subject: str) -> None:

@@ -169,19 +169,22 @@ class EventSubscriber:
         return self._reception.counters()
 
     async def synced(self) -> None:
-        """Wait until all publishers that are registered now are known, and being connected to.
+        """Wait until a first view of the publishers is known, and all of them being connected to.
 
-        On NATS what they publish from now on is not missed: the server has the subscriptions, and
-        while it is away this waits for it. On ZMQ each publisher knows by itself who subscribes.
+        If it is known where NATS is, that server has the subscriptions then, and while it is away
+        this waits for it. On ZMQ each publisher knows by itself who subscribes. Raises
+        `UnavailableError` when NATS refuses a subscription.
         """
         if self._io is None or self._error:
             raise self._error or FailedPreconditionError("the subscriber is closed")
-        for stream in self._streams:
-            await stream.reached(0)  # that is, told to the I/O thread
         try:
+            for stream in self._streams:
+                await stream.reached(0)  # that is, told to the I/O thread
             await self._io.run(self._channels.settled())
-        except TransportError as error:  # it was closed meanwhile
+        except TransportError as error:
             raise self._error or UnavailableError(str(error)) from None
+        except DiscoveryError as error:
+            raise self._error or error from None
 
     # ---- inside
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
 
     from transports.nats.url import NatsUrl
 
+logger = logging.getLogger(__name__)
+
 CLOSE_S: Final = 1.0
 """How long ending may take, and how long writing may wait."""
 
 _CONNECT_S: Final = 2
+_REFUSAL: Final = "permissions violation"
 _PING_S: Final = 1  # a server that says nothing is left when a third answer is due
 
 LOST: Final = (OSError, TimeoutError, nats.errors.Error, UnreachableError)
@@ -54,6 +58,8 @@ class NatsClient(Client):
         self._ps = _Parser(self)
         self._is_tls, self._on_end = is_tls, on_end
         self.has_ended = False
+        self.refusal: str | None = None
+        """The first thing that we may not do, as the server said it."""
         self._why: Exception | None = None
 
     async def open(self, server: str, let_in: Mapping[str, Any]) -> None:
@@ -92,7 +98,11 @@ class NatsClient(Client):
         return writer is None or writer.is_closing()
 
     async def _note(self, error: Exception) -> None:
+        """Take what the server says. What it refuses for want of permissions ends no connection."""
         self._why = error
+        if _REFUSAL in str(error).lower() and self.refusal is None:
+            self.refusal = str(error).removeprefix("nats: ")
+            logger.warning("NATS refuses", extra={"why": self.refusal})
 
     async def _end(self) -> None:
         self.has_ended = True
@@ -120,7 +130,15 @@ class NatsClient(Client):
         await super()._process_op_err(e)
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:  # noqa: FBT001, FBT002
-        """End. nats-py's own gives up midway when it can write no more, and calls nobody back."""
+        """End, and tell whoever waits for an answer to a ping, which nats-py would let wait.
+
+        Its own gives up midway when it can write no more, and calls nobody back.
+        """
+        pongs, self._pongs = self._pongs, []
+        for pong in pongs:
+            if not pong.done():
+                pong.set_exception(nats.errors.ConnectionClosedError())
+                pong.exception()  # seen: of nats-py's own pings nobody takes it
         try:
             await super()._close(status, do_cbs)
         except CUT as error:

@@ -36,7 +36,7 @@ _MOST_WAITING_BYTES: Final = 64 << 20
 _MAX_PAYLOAD: Final = 1 << 20
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
-_ANSWER_S: Final = 1.0
+_LONGEST_FLUSH_S: Final = 3600  # a connection that is silent ends much sooner
 _NOBODY: Final = "503"  # of NATS for a message with a reply subject that nobody subscribes to
 
 
@@ -175,20 +175,19 @@ class NatsConnection:
     async def settled(self) -> None:
         """Wait until the server has all subscriptions that were made before.
 
-        Raises `UnreachableError` when this is closed meanwhile.
+        Raises `UnreachableError` when it refuses one, or this is closed meanwhile.
         """
         while True:
             await self.up()
             client = self._client
             try:
-                async with asyncio.timeout(_ANSWER_S):
-                    await self._flush()
-            except TimeoutError:
-                continue  # it takes its time, or is lost, which shows later
+                await self._flush()
             except CUT:
                 while self._client is client:
                     await self._told(self._draining)
             else:
+                if client is not None and client.refusal:
+                    raise UnreachableError(client.refusal)
                 return
 
     async def _flush(self) -> None:
@@ -197,7 +196,7 @@ class NatsConnection:
         while self._client is client and (self._outgoing or self._changes):
             await self._told(self._draining)
         if client is not None:
-            await client.flush()
+            await client.flush(_LONGEST_FLUSH_S)
 
     # ---- the connection
 

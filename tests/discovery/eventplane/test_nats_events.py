@@ -23,6 +23,7 @@ from discovery import (
     UnavailableError,
     connect,
 )
+from discovery.eventplane import onnats
 from tests.support.events import (
     PLACE,
     TOPIC,
@@ -266,6 +267,45 @@ async def test_whoever_is_synced_hears_publishers_of_components_below(d, servers
                 await s.synced()
                 await p.publish(b"x")
                 assert payloads(await read_messages(s, 1)) == [b"x"]
+
+
+async def test_whoever_waits_for_nats_says_so(d, monkeypatch, caplog):
+    monkeypatch.setattr(onnats, "_ENTER_S", 0.1)
+    async with subscriber(d, nats=f"nats://127.0.0.1:{free_ports()}") as s:
+        syncing = asyncio.create_task(s.synced())
+        await until(lambda: "waiting for NATS" in caplog.messages)
+        assert not syncing.done()
+        await s.aclose()
+        with pytest.raises(FailedPreconditionError, match="the subscriber is closed"):
+            await syncing
+        assert caplog.messages.count("waiting for NATS") == 1
+
+
+async def test_a_subscription_that_is_refused_is_told(d, tmp_path, caplog):
+    (tmp_path / "password").write_text("secret")
+    config = tmp_path / "nats.conf"
+    users = '{user: u, password: secret, permissions: {subscribe: {deny: "namespace.>"}}}'
+    config.write_text(f"authorization {{ users: [{users}] }}")
+    with nats_server(tmp_path, "--config", str(config)) as server:
+        url = f"{server.url}?user=u&password_file={tmp_path}/password"
+        async with subscriber(d, nats=url) as s:
+            for _ in range(2):
+                with pytest.raises(UnavailableError, match="permissions violation for subscr"):
+                    await s.synced()
+    assert caplog.messages.count("NATS refuses") == 1
+
+
+async def test_a_subscriber_that_is_closed_while_the_server_says_nothing_is_not_synced(d, way):
+    async with subscriber(d, nats=f"nats://127.0.0.1:{way.port}") as s:
+        await s.synced()
+        way.fall_silent()
+        syncing = asyncio.create_task(s.synced())
+        await asyncio.wait([syncing], timeout=0.3)
+        assert not syncing.done()
+        await s.aclose()
+        await d.__aexit__()
+        with pytest.raises(FailedPreconditionError, match="the subscriber is closed"):
+            await syncing
 
 
 async def test_a_subscriber_that_is_closed_is_not_synced(d, way):
