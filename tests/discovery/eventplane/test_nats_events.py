@@ -24,6 +24,7 @@ from discovery import (
     connect,
 )
 from discovery.eventplane import onnats
+from discovery.watch import WatchStream
 from tests.support.events import (
     PLACE,
     TOPIC,
@@ -267,6 +268,27 @@ async def test_whoever_is_synced_hears_publishers_of_components_below(d, servers
                 await s.synced()
                 await p.publish(b"x")
                 assert payloads(await read_messages(s, 1)) == [b"x"]
+
+
+async def test_whoever_is_synced_has_told_of_all_publishers_where_they_are_heard(d, monkeypatch):
+    go, following = asyncio.Event(), WatchStream.__anext__
+
+    async def gated(stream):
+        await go.wait()
+        return await following(stream)
+
+    async with publisher(d) as p:
+        monkeypatch.setattr(WatchStream, "__anext__", gated)
+        async with EventSubscriber(d, topic=TOPIC, namespace=PLACE["namespace"]) as s:
+            (stream,) = s._streams
+            await stream.synced()
+            syncing = asyncio.create_task(s.synced())
+            await asyncio.wait([syncing], timeout=0.3)
+            assert not syncing.done()
+            go.set()
+            await syncing
+            await p.publish(b"x")
+            assert payloads(await read_messages(s, 1)) == [b"x"]
 
 
 async def test_whoever_waits_for_nats_says_so(d, monkeypatch, caplog):
