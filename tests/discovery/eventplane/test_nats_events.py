@@ -245,15 +245,21 @@ async def test_where_nats_is_may_be_said_or_is_that_of_the_registry(d, servers, 
         assert payloads(await read_messages(s, 1)) == [b"said"]
 
 
+async def not_yet_synced(s):
+    """The task that waits for `synced`, which is not told for the next 0.3 s."""
+    syncing = asyncio.create_task(s.synced())
+    await asyncio.wait([syncing], timeout=0.3)
+    assert not syncing.done()
+    return syncing
+
+
 async def test_whoever_is_synced_is_subscribed_at_the_server(d, servers, way):
     way.hold_answers()
     async with (
         subscriber(d, nats=f"nats://127.0.0.1:{way.port}") as s,
         publisher(d, nats=servers.url) as p,
     ):
-        syncing = asyncio.create_task(s.synced())
-        await asyncio.wait([syncing], timeout=0.3)
-        assert not syncing.done()
+        syncing = await not_yet_synced(s)
         way.mend()
         await syncing
         await p.publish(b"from now on")
@@ -282,9 +288,7 @@ async def test_whoever_is_synced_has_told_of_all_publishers_where_they_are_heard
         async with EventSubscriber(d, topic=TOPIC, namespace=PLACE["namespace"]) as s:
             (stream,) = s._streams
             await stream.synced()
-            syncing = asyncio.create_task(s.synced())
-            await asyncio.wait([syncing], timeout=0.3)
-            assert not syncing.done()
+            syncing = await not_yet_synced(s)
             go.set()
             await syncing
             await p.publish(b"x")
