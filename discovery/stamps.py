@@ -13,8 +13,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 def stamp(unix_ms: int) -> str:
     """Return Unix milliseconds as "2026-11-21T18:00:00.000Z"."""
-    time = _EPOCH + timedelta(milliseconds=unix_ms)
-    return time.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time.microsecond // 1000:03d}Z"
+    return _written(_EPOCH + timedelta(milliseconds=unix_ms))
 
 
 def checked_stamp(where: str, value: object) -> str:
@@ -32,4 +31,9 @@ def checked_stamp(where: str, value: object) -> str:
         raise wrong from None
     if time.tzinfo is None:
         raise wrong
-    return utc.strftime("%Y-%m-%dT%H:%M:%S.") + f"{utc.microsecond // 1000:03d}Z"
+    return _written(utc)
+
+
+def _written(utc: datetime) -> str:
+    """Return a point in time of UTC; not by strftime, which gives years before 1000 few digits."""
+    return utc.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

@@ -98,7 +98,7 @@ def _read(file: Path) -> dict[str, object]:
             return tomllib.load(opened)
     except OSError as error:
         raise InvalidArgumentError(f"credentials file {file}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):  # whose text may have a secret in it
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError):  # may have a secret in it
         raise InvalidArgumentError(
             f'credentials file {file}: expected TOML, a line `alias = "secret"` each'
         ) from None

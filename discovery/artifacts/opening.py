@@ -20,6 +20,7 @@ _SECRETS_OF_URLS: Final = PLAINTEXT | {
     *("sig", "signature", "x-amz-signature", "x-amz-security-token", "x-goog-signature"),
     *("access_token", "private_token", "job_token", "client_secret"),
 }
+_LONGEST_SCHEME: Final = 20
 _PROVIDERS: Final = {"hf": "HuggingFace", "gs": "Gcs"}
 
 
@@ -69,7 +70,8 @@ def _told(url: object) -> str:
     if not isinstance(url, str) or not {"@", "?", "#"} & set(url):
         return shown(url)
     scheme, between, _ = url.partition("://")
-    return f"{scheme}://…" if between and scheme.isalnum() else "…"
+    is_scheme = between and scheme.isalnum() and len(scheme) <= _LONGEST_SCHEME
+    return f"{scheme}://…" if is_scheme else "…"
 
 
 def provider_of(url: str) -> str:

@@ -19,6 +19,11 @@ def test_what_others_write_of_the_same_time_reads_as_the_same(text):
     assert checked_stamp("created_at", text) == "2025-11-21T18:33:20.123Z"
 
 
+@pytest.mark.parametrize("text", ["0553-11-21T18:33:20.123Z", "9999-12-31T23:59:59.999Z"])
+def test_what_is_written_reads_as_the_same_in_any_year(text):
+    assert checked_stamp("created_at", text) == text
+
+
 @pytest.mark.parametrize(
     "value",
     [

@@ -130,7 +130,14 @@ def test_a_secret_of_the_file_is_a_text(tmp_path, value):
 
 
 @pytest.mark.parametrize(
-    "text", [f"team = {SECRET}", f'team = "{SECRET}', f"{SECRET}", f'x = "{SECRET}"\nx = 3']
+    "text",
+    [
+        f"team = {SECRET}",
+        f'team = "{SECRET}',
+        f"{SECRET}",
+        f'x = "{SECRET}"\nx = 3',
+        f'team = {"[" * 2000}"{SECRET}"',
+    ],
 )
 def test_a_file_that_is_no_toml_does_not_give_away_what_is_in_it(tmp_path, text):
     file = secrets_file(tmp_path, text)

@@ -93,6 +93,10 @@ def test_a_url_with_a_user_and_a_password_is_refused_without_repeating_it(scheme
     )
 
 
+def test_a_long_scheme_is_not_repeated():
+    assert refusal(f"{'9' * 5000}://h/#a").startswith("source …: expected the path of a folder")
+
+
 def test_a_url_with_a_user_that_is_a_secret_is_refused():
     assert "has a secret in it" in refusal(f"https://{SECRET}@host/m")
 
