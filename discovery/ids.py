@@ -150,7 +150,8 @@ class EventChannelId:
         """
         if self.component is None or self.endpoint is not None:
             raise InvalidArgumentError(
-                f"{self} has no path of generation a: expected a component and no endpoint"
+                f"{shown(str(self))} has no path of generation a: "
+                "expected a component and no endpoint"
             )
         return f"{self.namespace}/{self.component}/{self.topic}/{self.instance_id:x}"
 

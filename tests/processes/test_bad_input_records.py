@@ -81,7 +81,7 @@ SPECS = {
     "publisher -1": ([CHANNEL | {"instance_id": -1}], r"specs\[0\]\.instance_id: .* from 0 .* -1"),
     "no component": (
         [{name: CHANNEL[name] for name in CHANNEL if name != "component"} | {"instance_id": 7}],
-        "channels/n/t/7 has no path of generation a: expected a component",
+        "'channels/n/t/7' has no path of generation a: expected a component",
     ),
 }
 
