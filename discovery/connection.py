@@ -83,6 +83,7 @@ class Connection:
         self._first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._is_lost = asyncio.Event()
         self._misses = 0
+        self._moves = 0
         self._last_error: DiscoveryError | None = None
         self._stack = AsyncExitStack()
 
@@ -113,24 +114,27 @@ class Connection:
     ) -> Answer:
         """Send one request to the current daemon; see `Link.call`.
 
-        After one that `is_urgent` and is not answered the next daemon is tried, if there may be
-        one; otherwise after three.
+        After three in which nothing was heard of this daemon, not even late, the next one is tried.
+        If there may be another one, one that `is_urgent` is enough, two at that other one, three at
+        the next: who moves on and on makes daemons slow that have too much to do.
         """
         if self._link is None:
             why = f": {self._last_error}" if self._last_error else ""
             raise NoAnswerError(f"not connected{why}")
-        link = self._link
+        link, asked_at = self._link, asyncio.get_running_loop().time()
         try:
             answer = await link.call(op, fields, within_s)
         except NoAnswerError:
-            self._misses += 1
-            if (is_urgent and self._has_others) or self._misses >= _MISSES_UNTIL_LOST:
+            self._misses = 0 if link.heard_at > asked_at else self._misses + 1
+            most = self._moves + 1 if is_urgent and self._has_others else _MISSES_UNTIL_LOST
+            if self._misses >= min(most, _MISSES_UNTIL_LOST):
+                self._moves += 1
                 self.leave(link)
             raise
         except DiscoveryError:
-            self._misses = 0  # it says no, but it says something
+            self._misses = self._moves = 0  # it says no, but it says something
             raise
-        self._misses = 0
+        self._misses = self._moves = 0
         return answer
 
     async def call_patiently(

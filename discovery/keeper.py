@@ -177,6 +177,7 @@ class Keeper:
             self._timer = loop.call_later(max(0.0, in_s), self._pump)
 
     async def _attempt(self, call: Call) -> None:
+        asked_at = monotonic_s()
         try:
             answer = await self._connection.call(
                 call.op, call.fields, call.within_s, is_urgent=call.is_urgent
@@ -188,7 +189,7 @@ class Keeper:
             failed = InternalError(f"{call.op}: {type(error).__name__}: {error}")
             self.session.fail(call.number, failed, monotonic_s())
         else:
-            self.session.answer(call.number, answer.result, monotonic_s())
+            self.session.answer(call.number, answer.result, asked_at)
         self._pump()
 
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 PROTOCOL = 1
 _HELLO_S = 0.5
+_LATE_AFTER_S = 0.05
+_REMEMBERED = 16
+_ANSWERED_LATE = frozenset({"hello", "grant", "keep_alive", "revoke"})
 _HELLO_PAUSE_S = 0.05
 
 
@@ -47,10 +50,13 @@ class Answer:
 
 @dataclass(slots=True)
 class _Waiting:
+    payload: bytes
     future: asyncio.Future[Answer]
-    timeout: asyncio.Timeout
     within_s: float
+    due: float
     chunks: list[Mapping[str, object]] = field(default_factory=list)
+    timer: asyncio.TimerHandle | None = None
+    was_late: bool = False
 
 
 class Link:
@@ -68,12 +74,15 @@ class Link:
         self.address = address
         self.codec = codec
         self.rejected = 0
+        self.heard_at = float("-inf")
+        """When the last reply came, by the loop's clock; a late one too."""
         self._on_message = on_message
         self._rpc = open_rpc_client(address, self._on_reply)
         self._events: Address | None = None
         self._subscriber: Subscriber | None = None
         self._opening = asyncio.Lock()
         self._waiting: dict[int, _Waiting] = {}
+        self._given_up: dict[int, bytes] = {}
         self._correlation = 0
         self._is_closed = False
         self._stack = AsyncExitStack()
@@ -124,25 +133,57 @@ class Link:
     async def call(self, op: str, fields: Mapping[str, object], within_s: float) -> Answer:
         """Send one request and return its answer, if `within_s` never pass without a part of it.
 
+        A late answer to a lease's request that was given up answers one that is the same to the
+        byte, too: a slow daemon is not asked in vain. Of others it may say what is not true any
+        more. A moment in which this process stood still does not count: what was answered meanwhile
+        is still unread.
         Raises the error that the daemon answered, or `UnavailableError` when there was no answer.
         """
         self._correlation += 1
         number = self._correlation
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(loop.create_future(), asyncio.timeout(within_s), within_s)
-        self._waiting[number] = waiting
         try:
-            self._rpc.send(number, pack(self.codec, {"op": op, **_to_wire(fields)}))
-            async with waiting.timeout:
-                return await waiting.future
-        except TimeoutError:
-            raise self._unreachable(f"no answer to {op} within {within_s:.3g} s") from None
+            payload = pack(self.codec, {"op": op, **_to_wire(fields)})
+            waiting = _Waiting(payload, loop.create_future(), within_s, loop.time() + within_s)
+            self._waiting[number] = waiting
+            self._rpc.send(number, payload)
+            self._watch_time(op, number, waiting)
+            return await waiting.future
         except TransportError as error:
             if error.retryable:
                 raise self._unreachable(str(error)) from error
             raise InvalidArgumentError(f"{op}: {error}") from error
         finally:
-            del self._waiting[number]
+            ended = self._waiting.pop(number, None)
+            if ended and ended.timer:
+                ended.timer.cancel()
+
+    def _watch_time(self, op: str, number: int, waiting: _Waiting) -> None:
+        """Fail who waits when it is time; the first time that this comes late, a little later."""
+        loop = asyncio.get_running_loop()
+        late_s = loop.time() - waiting.due
+        if waiting.future.done():
+            return
+        if late_s > _LATE_AFTER_S and not waiting.was_late:
+            waiting.was_late = True
+            waiting.due += late_s + min(late_s, waiting.within_s)
+        elif late_s >= 0:
+            why = f"no answer to {op} within {waiting.within_s:.3g} s"
+            waiting.future.set_exception(self._unreachable(why))
+            if op in _ANSWERED_LATE:
+                self._give_up(number, waiting.payload)
+            return
+        waiting.timer = loop.call_at(waiting.due, self._watch_time, op, number, waiting)
+
+    def _give_up(self, number: int, payload: bytes) -> None:
+        self._given_up[number] = payload
+        if len(self._given_up) > _REMEMBERED:
+            del self._given_up[next(iter(self._given_up))]
+
+    def _copy_of(self, number: int) -> _Waiting | None:
+        """Return who waits for the answer to what was given up under `number`."""
+        payload = self._given_up.pop(number, None)
+        return next((it for it in self._waiting.values() if it.payload == payload), None)
 
     async def subscribe(self, prefix: str) -> None:
         """Hear what is published under `prefix`; returns when nothing of it is missed any more."""
@@ -169,7 +210,8 @@ class Link:
             return self._subscriber
 
     def _on_reply(self, number: int, payload: bytes) -> None:
-        waiting = self._waiting.get(number)
+        self.heard_at = asyncio.get_running_loop().time()
+        waiting = self._waiting.get(number) or self._copy_of(number)
         if waiting is None or waiting.future.done():
             return
         try:
@@ -177,7 +219,7 @@ class Link:
             fields = Fields("answer", value)
             if fields.has("chunk"):
                 waiting.chunks.append(_as_map(value))
-                waiting.timeout.reschedule(asyncio.get_running_loop().time() + waiting.within_s)
+                waiting.due = self.heard_at + waiting.within_s
             elif fields.has("error"):
                 waiting.future.set_exception(error_from_wire(fields.raw("error")))
             else:

@@ -178,7 +178,10 @@ class Session:
         self._lease.hurry(now)
 
     def answer(self, number: int, result: Mapping[str, object], now: float) -> None:
-        """Take in the answer to a call. One that cannot be read counts as the daemon's fault."""
+        """Take in the answer to a call. One that cannot be read counts as the daemon's fault.
+
+        A lease counts from `now`: where answers take time, give the time at which was asked.
+        """
         op, job = self._calls.pop(number, ("", 0))
         read = Fields("answer", dict(result))
         try:

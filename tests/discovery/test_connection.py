@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import time
 from contextlib import asynccontextmanager
 
 import pytest
@@ -51,6 +52,35 @@ class FakeDaemon:
             yield self
 
 
+class SlowDaemon(FakeDaemon):
+    """Says hello, and answers the rest when it is told, or each request at the next one."""
+
+    def __init__(self, *, is_one_behind: bool = False) -> None:
+        super().__init__()
+        self.held = []
+        self.is_one_behind = is_one_behind
+
+    def handle(self, data, reply) -> None:
+        if unpack(data)[1]["op"] == "hello":
+            super().handle(data, reply)
+        else:
+            self.held.append(reply)
+            if self.is_one_behind and len(self.held) > 1:
+                self.answer(-2, {"ok": {"n": len(self.held) - 1}})
+
+    def answer(self, number, *messages) -> None:
+        for message in messages:
+            self.held[number](pack(MSGPACK, message))
+
+    async def asked_again(self, c, first, second):
+        """Ask, give up, ask again; return who waits."""
+        with pytest.raises(NoAnswerError, match="no answer to"):
+            await c.call(*first, 0.01)
+        again = asyncio.create_task(c.call(*second, 5.0))
+        await until(lambda: len(self.held) == 2)
+        return again
+
+
 def connection(*urls: str, timeout_s: float = 1.0, on_up=lambda *_: None, on_down=lambda: None):
     return Connection(
         [address for url in urls for address in parse_url(url)],
@@ -92,6 +122,15 @@ async def test_what_cannot_be_sent_is_the_callers_fault():
             await c.call("list", {"x": object()}, 1.0)
 
 
+async def test_whoever_stood_still_hears_what_was_answered_meanwhile():
+    async with FakeDaemon().serving() as daemon, connection(daemon.url) as c:
+        daemon.answers["list"] = lambda _: {"ok": {"n": 1}}
+        asking = asyncio.create_task(c.call("list", {}, 0.05))
+        await asyncio.sleep(0)
+        time.sleep(0.3)  # noqa: ASYNC251 - that is the point
+        assert (await asking).result == {"n": 1}
+
+
 async def test_after_three_silences_the_next_daemon_is_tried():
     async with FakeDaemon().serving() as mute, FakeDaemon().serving() as good:
         mute.answers["list"] = lambda _: None
@@ -102,6 +141,66 @@ async def test_after_three_silences_the_next_daemon_is_tried():
                     await c.call("list", {}, 0.01)
             assert (await c.call_patiently("list", {}, 2.0)).result == {"from": "good"}
             assert c.reconnects == 1
+
+
+async def test_a_late_answer_answers_the_same_request():
+    async with SlowDaemon().serving() as daemon, connection(daemon.url) as c:
+        renewal = ("keep_alive", {"token": "t"})
+        again = await daemon.asked_again(c, renewal, renewal)
+        daemon.answer(0, {"ok": {"n": 1}})
+        assert (await again).result == {"n": 1}
+
+
+async def test_a_late_answer_answers_no_other_request():
+    async with SlowDaemon().serving() as daemon, connection(daemon.url) as c:
+        first, second = ("keep_alive", {"token": "t"}), ("keep_alive", {"token": "u"})
+        again = await daemon.asked_again(c, first, second)
+        daemon.answer(0, {"ok": {"n": 1}})
+        daemon.answer(1, {"ok": {"n": 2}})
+        assert (await again).result == {"n": 2}
+
+
+async def test_a_late_answer_does_not_answer_what_may_have_changed_meanwhile():
+    async with SlowDaemon().serving() as daemon, connection(daemon.url) as c:
+        again = await daemon.asked_again(c, ("list", {}), ("list", {}))
+        daemon.answer(0, {"ok": {"n": 1}})
+        daemon.answer(1, {"ok": {"n": 2}})
+        assert (await again).result == {"n": 2}
+
+
+async def test_of_what_was_given_up_only_so_much_is_remembered():
+    async with SlowDaemon(is_one_behind=True).serving() as daemon, connection(daemon.url) as c:
+        for number in range(17):
+            with pytest.raises(NoAnswerError, match="no answer to grant"):
+                await c.call("grant", {"n": number}, 0.01)
+        daemon.is_one_behind = False
+        again = asyncio.create_task(c.call("grant", {"n": 0}, 5.0))
+        await until(lambda: len(daemon.held) == 18)
+        daemon.answer(0, {"ok": {"n": 1}})
+        daemon.answer(17, {"ok": {"n": 18}})
+        assert (await again).result == {"n": 18}
+
+
+async def test_a_daemon_that_answers_late_is_not_left():
+    slow, other = SlowDaemon(is_one_behind=True), FakeDaemon()
+    async with slow.serving(), other.serving(), connection(slow.url, other.url) as c:
+        with pytest.raises(NoAnswerError, match="no answer to register"):
+            await c.call("register", {"sequence": 0}, 0.01)
+        for number in range(1, 6):
+            with pytest.raises(NoAnswerError, match="no answer to register"):
+                await c.call("register", {"sequence": number}, 0.05, is_urgent=True)
+        assert c.reconnects == 0
+
+
+async def test_who_was_urgent_in_vain_waits_longer_at_the_next_daemon():
+    one, two = SlowDaemon(), SlowDaemon()
+    async with one.serving(), two.serving(), connection(one.url, two.url) as c:
+        for most in (1, 2, 3, 3):
+            moves = c.reconnects
+            for _ in range(most):
+                with pytest.raises(NoAnswerError, match="no answer to keep_alive"):
+                    await c.call("keep_alive", {}, 0.01, is_urgent=True)
+            await until(lambda moves=moves: c.reconnects == moves + 1)
 
 
 async def test_after_one_silence_that_is_urgent_the_next_daemon_is_tried():

@@ -1,4 +1,4 @@
-"""discovery.keeper at its end; what it does before that is in test_client and test_resilience."""
+"""discovery.keeper by itself; what it does for a client is in test_client and test_resilience."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from discovery.clock import monotonic_s
 from discovery.connection import ConnectionState
 from discovery.errors import UnavailableError
 from discovery.keeper import Keeper, Ticket
@@ -63,3 +64,35 @@ async def test_closed_a_second_time_it_tries_a_second_time(caplog):
             await keeper.close(60)
         assert keeper.session.is_closed
     assert len(caplog.records) == 1
+
+
+class Slow:
+    """In the place of a Connection: leases are granted after a while."""
+
+    state = ConnectionState.CONNECTED
+
+    def __init__(self) -> None:
+        self.asked_at: dict[str, float] = {}
+
+    async def call(self, op: str, *_: object, **__: object) -> Answer:
+        self.asked_at[op] = monotonic_s()
+        if op == "grant":
+            await asyncio.sleep(0.2)
+        lease = {"ttl_s": 300.0, "renew_s": 100.0, "epoch": "e", "draining": False, "since": 1}
+        return Answer({**lease, "revision": 1}, [])
+
+
+class Latest(random.Random):
+    """Draws the upper end."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+async def test_a_lease_counts_from_the_time_at_which_was_asked():
+    connection, session = Slow(), Session(7, 300.0, rng=Latest())
+    async with asyncio.TaskGroup() as group:
+        keeper = Keeper(session, connection, group)
+        await keeper.register([endpoint()], 5.0, Ticket())
+        assert session.next_wakeup() <= connection.asked_at["grant"] + 100.0
+        await keeper.close(5.0)
